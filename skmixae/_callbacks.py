@@ -1,0 +1,130 @@
+"""Who is told of a fit: scikit-learn's callbacks, from its version 1.9, and the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from .training import EpochReport
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+
+    HAS_CALLBACKS = True
+except ImportError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in where scikit-learn has no callbacks."""
+
+    HAS_CALLBACKS = False
+
+
+class FitMonitor:
+    """Follows a fit: restarts, and epochs within them.
+
+    Parameters
+    ----------
+    estimator : object
+        The estimator being fitted.
+    X : array-like
+        What it is fitted on.
+    n_restarts, max_epochs : int
+        The tasks to announce. Of a single restart only the epochs are announced.
+    attributes : callable
+        Turns a network into the fitted attributes of an estimator that predicts with
+        it; called only for a callback that asks.
+    verbose : int
+        1 prints a line for each restart, 2 one for each epoch.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        *,
+        n_restarts: int,
+        max_epochs: int,
+        attributes: Callable[[nn.Module], dict[str, Any]],
+        verbose: int,
+    ) -> None:
+        self.estimator, self.X, self.verbose = estimator, X, int(verbose)
+        self.n_restarts, self.max_epochs = n_restarts, max_epochs
+        self.attributes = attributes
+        self.n_epochs = self.n_begun = 0
+        if HAS_CALLBACKS:
+            n_tasks = max_epochs if n_restarts == 1 else n_restarts
+            self.root = estimator._init_callback_context(max_subtasks=n_tasks)
+            self.root.call_on_fit_task_begin(estimator=estimator, X=X)
+
+    def begin_restart(self, network: nn.Module) -> None:
+        """Take note that training starts."""
+        self.network, self.n_epochs = network, 0
+        self.n_begun += 1
+        if HAS_CALLBACKS:
+            self.parent = self.root
+            if self.n_restarts > 1:
+                self.parent = self.root.subcontext(
+                    task_name="restart", max_subtasks=self.max_epochs
+                ).call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+
+    def begin_epoch(self) -> None:
+        """Take note that an epoch begins."""
+        if HAS_CALLBACKS:
+            self.epoch = self.parent.subcontext(task_name="epoch")
+            self.epoch.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+
+    def end_epoch(self, report: EpochReport) -> bool:
+        """Take note of an epoch; True when a callback wants training to stop."""
+        self.n_epochs += 1
+        if self.verbose >= 2:
+            terms = "  ".join(
+                f"{name} {report.terms[name]:.4f}"
+                for name in (
+                    "objective", "reconstruction", "sample_entropy",
+                    "batch_entropy", "consistency",
+                )
+            )  # fmt: skip
+            self._say(
+                f"epoch {self.n_epochs}/{self.max_epochs}  {terms}  "
+                f"labels changed {report.label_change:.1%}"
+            )
+        if not HAS_CALLBACKS:
+            return False
+        return bool(
+            self.epoch.call_on_fit_task_end(
+                estimator=self.estimator,
+                X=self.X,
+                reconstruction_attributes=lambda: self.attributes(self.network),
+            )
+        )
+
+    def end_restart(self, objective: float) -> bool:
+        """Take note of a trained mixture; True when no other should follow."""
+        if self.verbose >= 1:
+            self._say(
+                f"start {self.n_begun}/{self.n_restarts}: objective {objective:.4f} "
+                f"after {self.n_epochs} epochs"
+            )
+        if not HAS_CALLBACKS or self.n_restarts == 1:
+            return False
+        return bool(
+            self.parent.call_on_fit_task_end(
+                estimator=self.estimator,
+                X=self.X,
+                reconstruction_attributes=lambda: self.attributes(self.network),
+            )
+        )
+
+    def end(self, attributes: Callable[[], dict[str, Any]]) -> None:
+        """Take note of the end of the fit."""
+        if HAS_CALLBACKS:
+            self.root.call_on_fit_task_end(
+                estimator=self.estimator,
+                X=self.X,
+                reconstruction_attributes=attributes,
+            )
+
+    def _say(self, line: str) -> None:
+        print(f"[{type(self.estimator).__name__}] {line}", flush=True)

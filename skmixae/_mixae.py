@@ -1,0 +1,783 @@
+"""The estimator: scikit-learn's conventions around a mixture of autoencoders."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict
+from functools import partial
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from . import _parameters as parameters
+from ._callbacks import CallbackSupportMixin, FitMonitor
+from ._fitting import (
+    Candidate,
+    Problem,
+    Stream,
+    conclude,
+    degeneracies,
+    extended,
+    fit_once,
+    history,
+    measure,
+    new_network,
+    resolve_problem,
+)
+from .inference import Inference
+from .network import MixtureOfAutoencoders, NetworkSpec, build_network
+from .objective import Reconstruction
+from .training import Moments, Rows, TrainingRun
+
+# Fitted attributes, which an error in fit leaves as they were.
+_FITTED = (
+    "module_",
+    "labels_",
+    "history_",
+    "n_iter_",
+    "cluster_sizes_",
+    "objective_",
+    "n_features_in_",
+    "feature_names_in_",
+    "_network_spec",
+    "_moments",
+    "_fitted_loss",
+    "_stream",
+)
+
+# Numbers are taken in the type that they have, and cast a batch at a time.
+_DTYPES = [
+    np.float32,
+    np.float64,
+    np.float16,
+    *(np.dtype(c).type for c in "bhilqBHILQ?"),
+]
+
+
+class MixAEClustering(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
+):
+    """Clustering by a mixture of autoencoders.
+
+    K autoencoders (*experts*) each learn the manifold of one cluster, and an assignment
+    network reads what they encode and gives each row a probability for each of them.
+    All train together from the start: every row is reconstructed by the experts in
+    proportion to its assignment, one entropy makes each row's assignment sure, another
+    keeps every expert in use, and a consistency term keeps the assignment of a row that
+    is changed a little. The method is that of Zhang, Sun, Eriksson and Balzano [1]_;
+    the consistency term, on by default, is ours (``consistency=None`` turns it off), and
+    follows [2]_.
+
+    Rows are centred and divided by one scale for all features, so the weights below
+    serve data of any size and unit. Features of unlike units should be brought to one
+    by a ``StandardScaler`` first.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        The number of clusters, K, and of experts.
+    latent_dim : int, default=10
+        The dimension of each expert's latent space. A small one makes experts
+        specialise: an expert that can reconstruct everything tells nothing.
+    architecture : {"auto", "mlp", "conv2d", "conv1d"} or callable, default="auto"
+        The kind of experts: fully connected, convolutional over images or over series.
+        "auto" is "conv2d" for an ``input_shape`` of three dimensions, else "mlp". A
+        callable ``factory(input_shape, latent_dim)`` returns one expert, a
+        ``torch.nn.Module`` with methods ``encode(rows)``, from (b, \*input_shape) to
+        (b, latent_dim), and ``decode(latents)`` back; it is called K times.
+    hidden_layer_sizes : array-like of int, default=(48, 48)
+        Sizes of the dense hidden layers of each encoder; the decoder mirrors them.
+    conv_channels : array-like of int, default=(16, 32)
+        Channels of the convolutions before them, each of stride 2.
+    assignment_hidden_layer_sizes : array-like of int, default=(128,)
+        Hidden layers of the assignment network. Without any it is linear and too weak
+        for most data.
+    assignment_input : {"hidden", "latents", "input"}, default="hidden"
+        What the assignment network reads: the last hidden layers of all encoders side
+        by side, their latents (as in the paper), or the rows themselves. Custom experts
+        have no hidden layers that we know of: their latents are read for "hidden".
+    activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
+        The activation of all hidden layers.
+    input_shape : tuple of int, default=None
+        The shape of a row: ``(height, width)`` or ``(channels, height, width)`` of an
+        image, ``(length,)`` or ``(channels, length)`` of a series. Rows stay flat in X
+        and are reshaped inside. Two or three dimensions mean an image, unless
+        ``architecture="conv1d"``. None means a vector.
+    input_noise : float, default=0.0
+        Standard deviation of Gaussian noise on what the encoders read while training,
+        in units of the data's own standard deviation (denoising experts).
+    reconstruction_loss : {"mse", "bce", "cosine"}, default="mse"
+        The reconstruction error: squared error; binary cross-entropy, for features in
+        [0, 1]; or one minus the cosine, for text and other data whose direction
+        matters. Each is divided by the error of predicting the mean.
+    sample_entropy_weight : float, default=0.25
+        The weight (alpha in the paper) of the mean entropy of the assignments, which
+        is minimised. Entropies are in units of log K.
+    batch_entropy_weight : float, default=1.0
+        The weight (beta) of the entropy of the mean assignment of a batch, which is
+        maximised, up to what a random batch of even clusters has.
+    entropy_schedule : {"constant", "anneal", "balanced"}, default="constant"
+        How the weights move. "anneal" is the paper's advice: early, balance and
+        assignment; late, reconstruction and certainty: the batch entropy fades to a
+        tenth while the reconstruction gains. "balanced" is its authors' rule that the
+        three terms stay of one magnitude, smoothed and clipped.
+    cluster_sizes : array-like of shape (n_clusters,), default=None
+        Known proportions of the clusters, in any order. They replace the even sizes
+        that the batch entropy prefers by cross-entropy, whichever expert takes which.
+        The labels follow the order given.
+    consistency : {"auto", "adversarial", "affine", "both"} or None, default="auto"
+        Changes of a row that must not change its assignment: a small step in the worst
+        direction (virtual adversarial training), small random affine maps of an
+        image, or both. "auto" is "both" for images and "adversarial" for other rows.
+    consistency_weight : float, default=2.0
+        The weight of the divergence between the assignments before and after.
+    max_epochs : int or "auto", default="auto"
+        Passes over the data. "auto" is 40, or as many as make 600 steps on few rows.
+    batch_size : int, default=256
+        The most rows in a step. Some 20 for each cluster are needed for the batch
+        entropy to mean anything.
+    learning_rate : float, default=0.002
+        The learning rate of Adam at the start.
+    learning_rate_decay : float, default=0.3
+        The share of the learning rate that is left in the last epoch; it falls
+        geometrically. `partial_fit`, which knows no last epoch, does not lower it.
+    weight_decay : float, default=0.0
+        Decoupled weight decay.
+    tol : float, default=0.0001
+        By how much the objective must fall to count as an improvement.
+    n_iter_no_change : int, default=None
+        Stop after so many epochs without an improvement. None trains to the end. Either
+        way the weights of the best epoch are kept.
+    validation_fraction : float, default=None
+        The share of rows to hold out and watch the objective on. None watches it on
+        the rows trained on.
+    n_init : int, default=1
+        The number of restarts; the one of the lowest objective, over all rows, is kept.
+    init : {"random", "kmeans"} or array-like, default="random"
+        The start: random weights, as in the paper, or clusters that the mixture learns
+        in the first tenth of the epochs: those of k-means, or labels (n_samples,) or
+        probabilities (n_samples, n_clusters).
+    warm_start : bool, default=False
+        Whether `fit` goes on from the network that it left before.
+    random_state : int, RandomState instance or None, default=None
+        Determines weights, order, noise and restarts. torch's and numpy's global
+        generators are left alone.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1" ..., "mps", or the fastest at hand.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        The type of the products in training; weights stay float32, and so does all
+        inference. "auto" is bfloat16 on GPUs that have it.
+    verbose : int, default=0
+        1 prints a line for each restart, 2 one for each epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,), int32
+        The cluster of each row, from 0, the largest first. After `partial_fit`, of the
+        last chunk.
+    n_iter_ : int
+        The number of epochs run; of chunks, for `partial_fit`.
+    history_ : structured ndarray of shape (n_iter_,)
+        One row an epoch. ``history_["total"]`` is what was minimised and
+        ``history_["objective"]`` the same with the weights as configured;
+        "reconstruction", "sample_entropy", "batch_entropy" and "consistency" are its
+        terms, each with its weight in "reconstruction_weight" and so on;
+        "learning_rate"; "expert_share" (of shape (K,)), the share of rows for each
+        expert; "label_change", the share of rows whose label changed since the epoch
+        before; and "validation_objective", where rows are held out.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        The share of the rows in each cluster.
+    objective_ : float
+        Reconstruction + alpha * sample entropy - beta * batch entropy over all rows:
+        what `n_init` compares. It needs no labels.
+    module_ : torch.nn.Module
+        The fitted mixture, in evaluation mode. It reads scaled rows.
+    n_features_in_ : int
+        The number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        The names of the features, where X had any.
+
+    See Also
+    --------
+    sklearn.cluster.KMeans : One centre, not a manifold, for each cluster.
+    sklearn.mixture.GaussianMixture : One Gaussian for each cluster.
+
+    References
+    ----------
+    .. [1] D. Zhang, Y. Sun, B. Eriksson, L. Balzano, "Deep Unsupervised Clustering
+       Using Mixture of Autoencoders", arXiv:1712.07788, 2017. The paper leaves layer
+       sizes, learning rate and schedule open: those here are our own.
+    .. [2] W. Hu, T. Miyato, S. Tokui, E. Matsumoto, M. Sugiyama, "Learning Discrete
+       Representations via Information Maximizing Self-Augmented Training",
+       arXiv:1702.08720, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from skmixae import MixAEClustering
+    >>> X, _ = make_moons(200, noise=0.05, random_state=0)
+    >>> model = MixAEClustering(n_clusters=2, max_epochs=20, random_state=0).fit(X)
+    >>> model.predict(X[:5]).shape
+    (5,)
+    >>> model.predict_proba(X[:5]).shape
+    (5, 2)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = parameters.CONSTRAINTS  # noqa: RUF012
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        latent_dim: int = 10,
+        architecture: str | Callable[[tuple[int, ...], int], torch.nn.Module] = "auto",
+        hidden_layer_sizes: ArrayLike = (48, 48),
+        conv_channels: ArrayLike = (16, 32),
+        assignment_hidden_layer_sizes: ArrayLike = (128,),
+        assignment_input: Literal["hidden", "latents", "input"] = "hidden",
+        activation: str = "relu",
+        input_shape: tuple[int, ...] | None = None,
+        input_noise: float = 0.0,
+        reconstruction_loss: Literal["mse", "bce", "cosine"] = "mse",
+        sample_entropy_weight: float = 0.25,
+        batch_entropy_weight: float = 1.0,
+        entropy_schedule: Literal["constant", "anneal", "balanced"] = "constant",
+        cluster_sizes: ArrayLike | None = None,
+        consistency: Literal["auto", "adversarial", "affine", "both"] | None = "auto",
+        consistency_weight: float = 2.0,
+        max_epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        learning_rate_decay: float = 0.3,
+        weight_decay: float = 0.0,
+        tol: float = 1e-4,
+        n_iter_no_change: int | None = None,
+        validation_fraction: float | None = None,
+        n_init: int = 1,
+        init: str | ArrayLike = "random",
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.architecture = architecture
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.conv_channels = conv_channels
+        self.assignment_hidden_layer_sizes = assignment_hidden_layer_sizes
+        self.assignment_input = assignment_input
+        self.activation = activation
+        self.input_shape = input_shape
+        self.input_noise = input_noise
+        self.reconstruction_loss = reconstruction_loss
+        self.sample_entropy_weight = sample_entropy_weight
+        self.batch_entropy_weight = batch_entropy_weight
+        self.entropy_schedule = entropy_schedule
+        self.cluster_sizes = cluster_sizes
+        self.consistency = consistency
+        self.consistency_weight = consistency_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
+        self.weight_decay = weight_decay
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
+        self.n_init = n_init
+        self.init = init
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    # -- fitting ----------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: None = None) -> MixAEClustering:
+        """Train the mixture on X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows. Sparse rows are densified a batch at a time, and memory maps are
+            read a batch at a time.
+        y : None
+            Ignored; there for scikit-learn's convention.
+
+        Returns
+        -------
+        self : MixAEClustering
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as it should be. What was fitted before is kept.
+        TrainingDiverged
+            If a term of the objective is no longer finite. The weights of the best
+            epoch are kept, where there was one; so they are on an interrupt.
+        """
+        with self._unchanged_on_error():
+            warm = self.warm_start and hasattr(self, "module_")
+            rows = self._check_rows(X, reset=not warm, least=2)
+            problem = self._problem(rows)
+            candidate, interruption = self._train(problem, rows, X, warm=warm)
+            self._adopt(candidate, problem)
+        if interruption is not None:
+            raise interruption
+        for finding in degeneracies(candidate):
+            warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=2)
+        return self
+
+    def _train(
+        self, problem: Problem, rows: Rows, X: ArrayLike, *, warm: bool
+    ) -> tuple[Candidate, BaseException | None]:
+        """Train ``n_init`` mixtures; return the best, and what broke it off if anything.
+
+        With nothing good before the interruption, it is raised.
+        """
+        moments = self._moments if warm else measure(rows)
+        problem.check_range(moments)
+        n_init = 1 if warm else self.n_init
+        monitor = FitMonitor(
+            self, X, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
+            attributes=partial(self._fitted, problem, moments), verbose=self.verbose,
+        )  # fmt: skip
+        best: Candidate | None = None
+        interruption: BaseException | None = None
+        for seed in _seeds(self.random_state, n_init):
+            network = deepcopy(self.module_) if warm else new_network(problem, seed)
+            network.to(problem.device)
+            monitor.begin_restart(network)
+            try:
+                candidate = fit_once(
+                    problem, network, rows, moments, seed, monitor, warm=warm
+                )
+            except BaseException as error:
+                interruption = error
+                candidate = getattr(error, "candidate", None)
+            if candidate and (best is None or candidate.objective < best.objective):
+                best = candidate
+            if interruption or monitor.end_restart(candidate.objective):
+                break
+        if best is None:
+            raise interruption  # type: ignore[misc]
+        monitor.end(partial(self._fitted, problem, moments, best.inference.network))
+        return best, interruption
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y: None = None) -> MixAEClustering:
+        """Train on a chunk of rows, in one pass.
+
+        A stream of chunks trains as epochs of `fit` do: the optimiser, the running
+        centre and scale of the rows, and the state of the schedule go on from one chunk
+        to the next, also after `fit` or a round trip through pickle. The learning rate
+        stays, and schedules advance by a chunk as by an epoch of ``max_epochs``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The chunk. The more it resembles the whole, the better its batches are
+            balanced; chunks of one cluster each teach nothing.
+        y : None
+            Ignored; there for scikit-learn's convention.
+
+        Returns
+        -------
+        self : MixAEClustering
+            The estimator, whose ``labels_`` are those of the chunk.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as it should be. What was fitted before is kept.
+        TrainingDiverged
+            If a term of the objective is no longer finite. The weights from before the
+            chunk are kept.
+        """
+        with self._unchanged_on_error():
+            first = not hasattr(self, "module_")
+            rows = self._check_rows(X, reset=first)
+            problem = self._problem(rows, spec=None if first else self._network_spec)
+            moments = measure(rows, Moments() if first else self._moments)
+            problem.check_range(moments)
+            stream = self._open_stream(problem, first=first)
+            report = stream.train(problem, rows, moments)
+            run = TrainingRun([report])
+            candidate = conclude(problem, stream.network, rows, moments, run, warm=True)
+            self._adopt(candidate, problem, go_on=not first)
+            self._stream = stream
+        return self
+
+    def _open_stream(self, problem: Problem, *, first: bool) -> Stream:
+        """Return the stream to train on: a new one, or the one left before."""
+        left = getattr(self, "_stream", None)
+        if isinstance(left, Stream):
+            return left
+        (seed,) = _seeds(self.random_state, 1)
+        network = new_network(problem, seed) if first else self.module_
+        stream = Stream(problem, network, seed)
+        return stream if left is None else stream.restore(left)
+
+    # -- what a fitted mixture says of rows --------------------------------------
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int32]:
+        """Return the most probable cluster of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int32
+            Clusters from 0 to ``n_clusters - 1``.
+        """
+        inference, rows = self._look(X)
+        return inference.labels(rows)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the probability of each cluster for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_clusters), float32
+            Rows sum to one.
+        """
+        inference, rows = self._look(X)
+        return inference.probabilities(rows)
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the latents of each row.
+
+        A row is described by its own expert alone: the latents of the most probable
+        expert stand in that expert's block of ``latent_dim`` columns, and the others
+        are zero. Latents of different experts are coordinates on different manifolds
+        and share no axis, hence a block for each.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_clusters * latent_dim), float32
+            Columns ``expert0_latent0``, ``expert0_latent1``, ... as
+            `get_feature_names_out` names them.
+        """
+        inference, rows = self._look(X)
+        return inference.codes(rows)
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the rows that codes stand for.
+
+        The expert whose block of a code is longest decodes it, so that
+        ``inverse_transform(transform(X))`` is ``reconstruct(X)``; with the cosine loss
+        up to the rows' lengths, which codes do not tell.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_clusters * latent_dim)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features), float32
+            In the units of the data.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=_DTYPES, input_name="X")
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {codes.shape[1]} features, but inverse_transform is expecting "
+                f"{self._n_features_out} features as input: latent_dim="
+                f"{self._network_spec.latent_dim} for each expert."
+            )
+        return self._inference().decode(Rows(codes), self._network_spec.latent_dim)
+
+    def reconstruct(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return each row as the expert of its cluster reconstructs it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features), float32
+            In the units of the data.
+        """
+        inference, rows = self._look(X)
+        return inference.reconstruct(rows)
+
+    def reconstruction_errors(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return how badly each expert reconstructs each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples, n_clusters), float32
+            In units of the error of predicting the mean of the training data.
+        """
+        inference, rows = self._look(X)
+        return inference.errors(rows)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return how well the best of the experts explains each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float32
+            The negative of each row's smallest reconstruction error: at most 0 (for
+            "mse" and "cosine"), and -1 where no expert does better than the mean. Low
+            scores mark outliers.
+        """
+        return -self.reconstruction_errors(X).min(axis=1)
+
+    def score(self, X: ArrayLike, y: None = None) -> float:
+        """Return the mean of `score_samples`: higher is better.
+
+        It grows with ``n_clusters`` and with the size of the experts, as any
+        reconstruction does, so it does not choose those by itself.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+        y : None
+            Ignored; there for scikit-learn's convention.
+
+        Returns
+        -------
+        score : float
+            The mean score.
+        """
+        return float(self.score_samples(X).mean())
+
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
+        """Return the names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored; there for scikit-learn's convention.
+
+        Returns
+        -------
+        names : ndarray of str
+            ``expert0_latent0``, ``expert0_latent1``, ...
+        """
+        check_is_fitted(self, "_n_features_out")
+        d = self._network_spec.latent_dim
+        names = [f"expert{i // d}_latent{i % d}" for i in range(self._n_features_out)]
+        return np.asarray(names, dtype=object)
+
+    # -- persistence ---------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the estimator to a safetensors file, which holds no code.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write. An existing one is replaced only once the new one is
+            complete.
+
+        See Also
+        --------
+        load : Read it again.
+        """
+        from .persistence import save
+
+        save(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        *,
+        architecture: Callable[[tuple[int, ...], int], torch.nn.Module] | None = None,
+    ) -> MixAEClustering:
+        """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to read. Nothing in it is executed.
+        architecture : callable, optional
+            The factory of custom experts, which a file cannot hold.
+
+        Returns
+        -------
+        estimator : MixAEClustering
+            As it was when it was saved; on the processor or the device at hand.
+        """
+        from .persistence import load
+
+        return load(cls, path, architecture=architecture)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state in plain types and numpy arrays, without torch's objects."""
+        state = dict(super().__getstate__())
+        if "module_" in state:
+            tensors = state.pop("module_").state_dict()
+            state["_module_arrays"] = {k: v.cpu().numpy() for k, v in tensors.items()}
+            state["_network_spec"] = asdict(state["_network_spec"])
+            state["_moments"] = asdict(state["_moments"])
+        if isinstance(state.get("_stream"), Stream):
+            state["_stream"] = state["_stream"].state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Build the network again, on the device asked for or at hand."""
+        state = dict(state)
+        arrays = state.pop("_module_arrays", None)
+        super().__setstate__(state)
+        if arrays is None:
+            return
+        self._network_spec = NetworkSpec(**state["_network_spec"])
+        self._moments = Moments(**state["_moments"])
+        with torch.random.fork_rng([]):  # a factory's layers draw weights, in vain
+            network = build_network(self._network_spec, torch.Generator())
+        network.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()})
+        self.module_ = network.to(parameters.device_at_hand(self.device)).eval()
+
+    # -- within ----------------------------------------------------------------------
+
+    def _check_rows(self, X: Any, *, reset: bool, least: int = 1) -> Rows:
+        """Validate X as scikit-learn does, without changing the type of its numbers."""
+        if isinstance(X, torch.Tensor):
+            X = X.detach().cpu()
+            X = (X.float() if X.dtype is torch.bfloat16 else X).numpy()
+        X = validate_data(
+            self, X, reset=reset, accept_sparse="csr", dtype=_DTYPES,
+            ensure_min_samples=least,
+        )  # fmt: skip
+        return Rows(X)
+
+    def _problem(self, rows: Rows, spec: NetworkSpec | None = None) -> Problem:
+        """Resolve the parameters for some rows; for a given network, all but its own."""
+        k = self.n_clusters
+        if spec is None and len(rows) < k:
+            raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={k}.")
+        return resolve_problem(self, len(rows), rows.n_features, spec)
+
+    def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
+        check_is_fitted(self)
+        return self._inference(), self._check_rows(X, reset=False)
+
+    def _inference(self) -> Inference:
+        loss = self._fitted_loss
+        return Inference(
+            self.module_,
+            self._moments.scaling(loss),
+            Reconstruction(loss, self._moments.reference(loss)),
+        )
+
+    def _fitted(
+        self, problem: Problem, moments: Moments, network: MixtureOfAutoencoders
+    ) -> dict[str, Any]:
+        """Return the attributes of an estimator that predicts with a network."""
+        return {
+            "module_": deepcopy(network).eval(),
+            "_network_spec": problem.spec,
+            "_moments": moments,
+            "_fitted_loss": problem.loss,
+        }
+
+    def _adopt(
+        self, candidate: Candidate, problem: Problem, *, go_on: bool = False
+    ) -> None:
+        """Become the estimator of a trained mixture; all at once, at the end."""
+        k = problem.spec.n_experts
+        epochs = history(candidate.run.history, k)
+        if go_on:
+            epochs = extended(self.history_, epochs)
+        labels = candidate.survey.labels
+        self.__dict__.pop("_stream", None)
+        self.__dict__.update(
+            module_=candidate.inference.network.eval(),
+            labels_=labels,
+            history_=epochs,
+            n_iter_=len(epochs),
+            cluster_sizes_=np.bincount(labels, minlength=k) / len(labels),
+            objective_=candidate.objective,
+            _network_spec=problem.spec,
+            _moments=candidate.moments,
+            _fitted_loss=problem.loss,
+        )
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._network_spec.n_experts * self._network_spec.latent_dim
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Put every fitted attribute back as it was if something goes wrong."""
+        before = {name: vars(self)[name] for name in _FITTED if name in vars(self)}
+        try:
+            yield
+        except BaseException:
+            for name in _FITTED:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        # Whatever comes in, networks compute in float32.
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _seeds(random_state: Any, n: int) -> list[int]:
+    """Draw a seed for each restart."""
+    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n)
+    return seeds.tolist()

@@ -1,0 +1,227 @@
+"""What the estimator's parameters may be, alone and together."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .network import ACTIVATIONS, ARCHITECTURES
+from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
+
+POSITIVE_INT = Interval(Integral, 1, None, closed="left")
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+SIZES = ["array-like"]
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "n_clusters": [POSITIVE_INT],
+    "latent_dim": [POSITIVE_INT],
+    "architecture": [StrOptions({"auto", *ARCHITECTURES}), callable],
+    "hidden_layer_sizes": SIZES,
+    "conv_channels": SIZES,
+    "assignment_hidden_layer_sizes": SIZES,
+    "assignment_input": [StrOptions({"latents", "hidden", "input"})],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "input_shape": [*SIZES, None],
+    "input_noise": [NON_NEGATIVE],
+    "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_ERRORS))],
+    "sample_entropy_weight": [NON_NEGATIVE],
+    "batch_entropy_weight": [NON_NEGATIVE],
+    "entropy_schedule": [StrOptions(set(SCHEDULES))],
+    "cluster_sizes": ["array-like", None],
+    "consistency": [StrOptions({"auto", "adversarial", "affine", "both"}), None],
+    "consistency_weight": [NON_NEGATIVE],
+    "max_epochs": [POSITIVE_INT, StrOptions({"auto"})],
+    "batch_size": [POSITIVE_INT],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "learning_rate_decay": [Interval(Real, 0, 1, closed="right")],
+    "weight_decay": [NON_NEGATIVE],
+    "tol": [NON_NEGATIVE],
+    "n_iter_no_change": [POSITIVE_INT, None],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+    "n_init": [POSITIVE_INT],
+    "init": [StrOptions({"random", "kmeans"}), "array-like"],
+    "warm_start": ["boolean"],
+    "random_state": ["random_state"],
+    "device": [str],
+    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+    "verbose": ["verbose"],
+}
+
+# Dimensions of an input_shape that each architecture reads.
+SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
+
+
+def layer_sizes(name: str, value: Any, *, at_least: int = 0) -> tuple[int, ...]:
+    """Return a parameter that lists layer sizes as a tuple, or raise."""
+    sizes = tuple(value) if not isinstance(value, str) else (value,)
+    good = all(
+        isinstance(size, Integral) and not isinstance(size, bool) and size >= 1
+        for size in sizes
+    )
+    if not good or len(sizes) < at_least:
+        raise ValueError(
+            f"The {name!r} parameter must hold integers of at least 1"
+            + (f", and at least {at_least} of them" if at_least else "")
+            + f". Got {value!r} instead."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def resolve_shape(input_shape: Any, n_features: int) -> tuple[int, ...]:
+    """Return the shape of a row, or raise where it does not multiply out."""
+    if input_shape is None:
+        return (n_features,)
+    shape = layer_sizes("input_shape", input_shape, at_least=1)
+    if len(shape) > 3:
+        raise ValueError(
+            "The 'input_shape' parameter must have one to three dimensions, such as "
+            f"(28, 28), (3, 32, 32) or (9, 128). Got {shape}."
+        )
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"The 'input_shape' parameter {shape} multiplies out to "
+            f"{math.prod(shape)} features, but X has {n_features}."
+        )
+    return shape
+
+
+def is_image(shape: tuple[int, ...], architecture: Any) -> bool:
+    """Tell whether rows are images, and not vectors or series."""
+    return len(shape) in SHAPES["conv2d"] and architecture != "conv1d"
+
+
+def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
+    """Return the architecture's name (or factory), or raise where the shape is not its."""
+    if architecture == "auto":
+        return "conv2d" if len(shape) == 3 else "mlp"
+    if architecture in SHAPES and len(shape) not in SHAPES[architecture]:
+        wanted = {
+            "conv1d": "(length,) or (channels, length)",
+            "conv2d": "(height, width) or (channels, height, width)",
+        }[architecture]
+        raise ValueError(
+            f"architecture={architecture!r} needs the 'input_shape' parameter as "
+            f"{wanted}. Got {shape if len(shape) > 1 else None}."
+        )
+    return architecture
+
+
+def resolve_consistency(
+    consistency: str | None, shape: tuple[int, ...], image: bool
+) -> dict[str, Any]:
+    """Return which changes of a row must not change its assignment, or raise."""
+    if consistency == "auto":
+        consistency = "both" if image else "adversarial"
+    affine = consistency in {"affine", "both"}
+    if affine and not image:
+        raise ValueError(
+            f"consistency={consistency!r} moves images: it needs the 'input_shape' "
+            "parameter as (height, width) or (channels, height, width), and not "
+            "architecture='conv1d'."
+        )
+    image_shape = (1, *shape)[-3:] if affine else None
+    return {
+        "adversarial": consistency in {"adversarial", "both"},
+        "image_shape": image_shape,
+    }
+
+
+def resolve_sizes(cluster_sizes: Any, n_clusters: int) -> NDArray[np.float32] | None:
+    """Return known cluster sizes as an array of K proportions, or raise."""
+    if cluster_sizes is None:
+        return None
+    sizes = check_array(
+        cluster_sizes, ensure_2d=False, dtype=np.float64, input_name="cluster_sizes"
+    )
+    if sizes.shape != (n_clusters,):
+        raise ValueError(
+            f"The 'cluster_sizes' parameter must hold one proportion for each of the "
+            f"n_clusters={n_clusters} clusters. Got an array of shape {sizes.shape}."
+        )
+    if (sizes < 0).any() or not math.isclose(sizes.sum(), 1.0, abs_tol=1e-6):
+        raise ValueError(
+            "The 'cluster_sizes' parameter must hold proportions that are not negative "
+            f"and sum to 1. Got {sizes.tolist()}, whose sum is {sizes.sum():.6g}."
+        )
+    return sizes.astype(np.float32)
+
+
+def resolve_start(init: Any, n_rows: int, n_clusters: int) -> NDArray | None:
+    """Return ``init`` as an array of labels (n,) or probabilities (n, K), or raise."""
+    if isinstance(init, str):
+        return None
+    start = check_array(init, ensure_2d=False, input_name="init")
+    if len(start) != n_rows or start.shape[1:] not in {(), (n_clusters,)}:
+        raise ValueError(
+            f"The 'init' parameter must be 'random', 'kmeans', labels of shape "
+            f"({n_rows},) or probabilities of shape ({n_rows}, {n_clusters}). Got an "
+            f"array of shape {start.shape}."
+        )
+    if start.ndim == 1:
+        if not np.isin(start, np.arange(n_clusters)).all():
+            raise ValueError(
+                "Labels in the 'init' parameter must be integers from 0 to "
+                f"n_clusters - 1 = {n_clusters - 1}. Got values from {start.min()} to "
+                f"{start.max()}."
+            )
+    elif (start < 0).any() or not np.allclose(start.sum(1), 1.0, atol=1e-3):
+        raise ValueError(
+            "Probabilities in the 'init' parameter must not be negative and must sum "
+            "to 1 in each row."
+        )
+    return start
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the torch device, the fastest at hand for "auto", or raise."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return torch.device(next(name for name, here in available.items() if here))
+    accepted = "'auto', 'cpu', 'cuda' (or 'cuda:1' and so on) or 'mps'"
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in available:
+        raise ValueError(
+            f"The 'device' parameter must be {accepted}. Got {device!r} instead."
+        )
+    if not available[resolved.type]:
+        raise ValueError(
+            f"device={device!r} is not available to torch on this machine."
+        )
+    return resolved
+
+
+def device_at_hand(device: str) -> torch.device:
+    """Return the device asked for, or the processor where it is not there."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return torch.device("cpu")
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type that products are computed in while training."""
+    if precision == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return getattr(torch, precision)
+
+
+def resolve_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
+    """Return how many epochs "auto" means: at least 40, and 600 steps on few rows."""
+    if not isinstance(max_epochs, str):
+        return int(max_epochs)
+    return max(40, math.ceil(600 / math.ceil(n_rows / batch_size)))

@@ -1,0 +1,177 @@
+"""What a fitted mixture says of rows, batch by batch and without a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from .network import MixtureOfAutoencoders
+from .objective import Reconstruction
+from .objective.terms import sample_entropy, weighted_reconstruction
+from .training import Batches, Rows, Scaling
+
+FloatArray = NDArray[np.float32]
+
+# Matrix products round the last rows of an odd batch differently from the others. With
+# batches filled up to a multiple of this, a row's numbers do not depend on its place.
+ROWS_TOGETHER = 32
+# A batch fills about this many bytes with what the K experts make of it.
+BATCH_BYTES = 1 << 26
+LARGEST_BATCH = 4096
+
+
+class Survey(NamedTuple):
+    """What the mixture makes of all its rows."""
+
+    labels: NDArray[np.int32]  # (n,)
+    usage: FloatArray  # (k,), mean assignment
+    reconstruction: float
+    sample_entropy: float
+
+
+@dataclass
+class Inference:
+    """A fitted network with the scaling and the loss that it was trained with.
+
+    Rows come in their own units and leave in them; errors are in units of predicting
+    the mean.
+    """
+
+    network: MixtureOfAutoencoders
+    scaling: Scaling
+    reconstruction: Reconstruction
+
+    def labels(self, rows: Rows) -> NDArray[np.int32]:
+        """Return the most probable expert of each row, (n,)."""
+        return self._collect(
+            rows, lambda x: self.network.assign(x).argmax(-1).to(torch.int32)
+        )
+
+    def probabilities(self, rows: Rows) -> FloatArray:
+        """Return the assignment of each row, (n, k)."""
+        return self._collect(rows, lambda x: self.network.assign(x).softmax(-1))
+
+    def codes(self, rows: Rows) -> FloatArray:
+        """Return each row's latents in its expert's block of columns, (n, k * d)."""
+
+        def code(x: Tensor) -> Tensor:
+            logits, latents = self.network.encode(x)
+            chosen = F.one_hot(logits.argmax(-1), logits.shape[-1])  # (b, k)
+            return (latents * chosen.unsqueeze(-1)).flatten(1)
+
+        return self._collect(rows, code)
+
+    def errors(self, rows: Rows) -> FloatArray:
+        """Return the reconstruction error of each row under each expert, (n, k)."""
+        return self._collect(
+            rows, lambda x: self.reconstruction(self.network(x).decoded, x)
+        )
+
+    def reconstruct(self, rows: Rows) -> FloatArray:
+        """Return each row as its own expert reconstructs it, (n, features)."""
+
+        def reconstruct(x: Tensor) -> Tensor:
+            out = self.network(x)
+            decoded = _take_expert(out.decoded, out.logits.argmax(-1))
+            if self.reconstruction.loss == "cosine":  # a direction; the length is known
+                return F.normalize(decoded, dim=-1) * x.norm(dim=-1, keepdim=True)
+            return self._activate(decoded)
+
+        return self.scaling.undo(self._collect(rows, reconstruct))
+
+    def decode(self, codes: Rows, latent_dim: int) -> FloatArray:
+        """Return rows (n, features) of codes (n, k * d), by the expert with the longest.
+
+        Of ``codes(rows)`` that is the expert of each row, so its reconstruction results
+        (for the cosine loss, of length one: a code does not tell the row's length).
+        """
+
+        def decode(codes: Tensor) -> Tensor:
+            latents = codes.view(len(codes), -1, latent_dim)
+            decoded = self.network.decode(latents)
+            return self._activate(
+                _take_expert(decoded, latents.norm(dim=-1).argmax(-1))
+            )
+
+        as_they_are = Scaling(np.zeros(codes.n_features), 1.0)
+        if self.reconstruction.loss == "cosine":
+            return self._collect(codes, decode, as_they_are)
+        return self.scaling.undo(self._collect(codes, decode, as_they_are))
+
+    def survey(self, rows: Rows) -> Survey:
+        """Return labels and the mean terms of the objective over all rows."""
+
+        def look(x: Tensor) -> tuple[Tensor, ...]:
+            out = self.network(x)
+            log_assignment = F.log_softmax(out.logits, -1)
+            errors = self.reconstruction(out.decoded, x)
+            return out.logits.argmax(-1).to(torch.int32), log_assignment, errors
+
+        labels, totals = [], np.zeros(2)
+        usage = torch.zeros(self.network.n_experts, dtype=torch.float64)
+        for best, log_assignment, errors in self._map(rows, look):
+            assignment = log_assignment.exp()
+            labels.append(best.numpy())
+            usage += assignment.sum(0)
+            totals[0] += len(best) * weighted_reconstruction(assignment, errors).item()
+            totals[1] += len(best) * sample_entropy(log_assignment).item()
+        n = len(rows)
+        return Survey(
+            np.concatenate(labels), (usage / n).float().numpy(), *(totals / n).tolist()
+        )
+
+    def _activate(self, decoded: Tensor) -> Tensor:
+        """Turn what the decoders put out into scaled rows."""
+        if self.reconstruction.loss == "bce":
+            return decoded.sigmoid()
+        if self.reconstruction.loss == "cosine":
+            return F.normalize(decoded, dim=-1)
+        return decoded
+
+    def _collect(
+        self,
+        rows: Rows,
+        function: Callable[[Tensor], Tensor],
+        scaling: Scaling | None = None,
+    ) -> NDArray:
+        parts = [
+            out[0].numpy() for out in self._map(rows, lambda x: (function(x),), scaling)
+        ]
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _map(
+        self,
+        rows: Rows,
+        function: Callable[[Tensor], tuple[Tensor, ...]],
+        scaling: Scaling | None = None,
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Yield ``function`` of each scaled batch, on the processor."""
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        batches = Batches(rows, scaling or self.scaling, self._batch_size(), device)
+        for _, x in batches.in_order():
+            yield tuple(out[: len(x)].cpu() for out in function(_padded(x)))
+
+    def _batch_size(self) -> int:
+        n_experts = self.network.n_experts
+        row_bytes = 4 * n_experts * len(self.scaling.center)
+        return int(np.clip(BATCH_BYTES // row_bytes, 16, LARGEST_BATCH))
+
+
+def _padded(x: Tensor) -> Tensor:
+    """Repeat the last row of (b, features) up to a whole number of tiles."""
+    missing = -len(x) % ROWS_TOGETHER
+    return torch.cat([x, x[-1:].expand(missing, -1)]) if missing else x
+
+
+def _take_expert(decoded: Tensor, expert: Tensor) -> Tensor:
+    """Take from (b, k, features) the rows (b, features) of experts (b,)."""
+    return decoded[torch.arange(len(expert), device=expert.device), expert]

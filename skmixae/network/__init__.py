@@ -1,0 +1,99 @@
+"""Networks of torch: experts, assignment and their mixture. Knows no scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from .assignment import AssignmentNetwork
+from .autoencoder import DenseExperts, Encoded, Experts
+from .convolutional import ConvolutionalExperts
+from .custom import CustomExperts, ExpertFactory
+from .layers import ACTIVATIONS
+from .mixture import (
+    AssignmentInput,
+    MixtureOfAutoencoders,
+    MixtureOutput,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "ARCHITECTURES",
+    "Encoded",
+    "Experts",
+    "MixtureOfAutoencoders",
+    "MixtureOutput",
+    "NetworkSpec",
+    "build_network",
+]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All that is needed to build a mixture again: sizes and names, no tensors."""
+
+    n_experts: int
+    input_shape: tuple[int, ...]
+    latent_dim: int
+    architecture: str | ExpertFactory
+    hidden_layer_sizes: tuple[int, ...]
+    conv_channels: tuple[int, ...]
+    assignment_hidden_layer_sizes: tuple[int, ...]
+    assignment_input: AssignmentInput
+    activation: str
+
+    @property
+    def n_features(self) -> int:
+        """The length of a flat row."""
+        return math.prod(self.input_shape)
+
+
+def _dense(spec: NetworkSpec, generator: torch.Generator) -> Experts:
+    return DenseExperts(
+        spec.n_experts, spec.input_shape, spec.latent_dim, spec.hidden_layer_sizes,
+        spec.activation, generator=generator,
+    )  # fmt: skip
+
+
+def _convolutional(n_dims: int) -> Callable[[NetworkSpec, torch.Generator], Experts]:
+    def build(spec: NetworkSpec, generator: torch.Generator) -> Experts:
+        return ConvolutionalExperts(
+            spec.n_experts, spec.input_shape, spec.latent_dim, spec.hidden_layer_sizes,
+            spec.activation, channels=spec.conv_channels, n_dims=n_dims,
+            generator=generator,
+        )  # fmt: skip
+
+    return build
+
+
+# A new kind of expert is one file with an ``Experts`` and one line here.
+ARCHITECTURES: dict[str, Callable[[NetworkSpec, torch.Generator], Experts]] = {
+    "mlp": _dense,
+    "conv1d": _convolutional(1),
+    "conv2d": _convolutional(2),
+}
+
+
+def build_network(
+    spec: NetworkSpec, generator: torch.Generator
+) -> MixtureOfAutoencoders:
+    """Build a mixture with weights drawn from ``generator``."""
+    if callable(spec.architecture):
+        experts: Experts = CustomExperts(
+            spec.n_experts, spec.input_shape, spec.latent_dim, factory=spec.architecture
+        )
+    else:
+        experts = ARCHITECTURES[spec.architecture](spec, generator)
+    read_features = {
+        "input": spec.n_features,
+        "hidden": spec.n_experts * experts.hidden_features,
+        "latents": spec.n_experts * spec.latent_dim,
+    }[spec.assignment_input]
+    assignment = AssignmentNetwork(
+        read_features, spec.assignment_hidden_layer_sizes, spec.n_experts,
+        spec.activation, generator=generator,
+    )  # fmt: skip
+    return MixtureOfAutoencoders(experts, assignment, spec.assignment_input)

@@ -1,0 +1,66 @@
+"""The assignment network: from what it reads to logits over the experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .layers import DenseStack
+from .parallel import BatchNorm, ParallelLinear
+
+# Small enough that training starts with every assignment near uniform (as IMSAT does,
+# arXiv 1702.08720), large enough that experts of equal skill part.
+LAST_LAYER_SCALE = 1e-4
+
+
+class AssignmentNetwork(nn.Module):
+    """A dense network whose softmax is the probability of each expert.
+
+    Parameters
+    ----------
+    in_features : int
+        What it reads: K latents side by side, as in the paper, or another view.
+    hidden_layer_sizes : sequence of int
+        May be empty: then the logits are linear in what is read.
+    n_experts : int
+        K.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_layer_sizes: Sequence[int],
+        n_experts: int,
+        activation: str,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.n_experts = n_experts
+        # Latents have no scale of their own; without this the gate starts by luck.
+        self.norm = BatchNorm(in_features)
+        self.hidden = DenseStack(
+            1, in_features, hidden_layer_sizes, activation, generator=generator
+        )
+        self.last = ParallelLinear(
+            1, self.hidden.out_features, n_experts, generator=generator
+        )
+        with torch.no_grad():
+            self.last.weight *= LAST_LAYER_SCALE
+            self.last.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, features) to logits (b, k)."""
+        return self.last(self.hidden(self.norm(x)).flatten(1)).flatten(1)
+
+    def permute(self, order: Tensor, *, per_expert: bool) -> None:
+        """Reorder the logits and, where it reads K blocks, what is read."""
+        self.last.weight.copy_(self.last.weight[:, :, order])
+        self.last.bias.copy_(self.last.bias[:, order])
+        if per_expert:
+            self.norm.permute(order)
+            first = (*self.hidden.linears, self.last)[0].weight  # (1, k * h, out)
+            blocks = first.view(len(order), -1, first.shape[-1])
+            blocks.copy_(blocks[order])

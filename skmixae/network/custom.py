@@ -1,0 +1,96 @@
+"""Experts that a user's own factory builds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .autoencoder import Encoded, Experts
+
+ExpertFactory = Callable[[tuple[int, ...], int], nn.Module]
+
+
+class CustomExperts(Experts):
+    """K modules of a factory's making, applied one after the other.
+
+    ``factory(input_shape, latent_dim)`` returns a module with two methods:
+    ``encode`` maps rows (b, *input_shape) to latents (b, latent_dim), and ``decode``
+    maps latents back to (b, *input_shape). Any layer that torch offers may be inside,
+    which is why these experts are looped over and not stacked into one tensor.
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        input_shape: Sequence[int],
+        latent_dim: int,
+        *,
+        factory: ExpertFactory,
+    ) -> None:
+        super().__init__()
+        self.input_shape = tuple(input_shape)
+        self.hidden_features = latent_dim
+        modules = [factory(self.input_shape, latent_dim) for _ in range(n_experts)]
+        _check_expert(modules[0], self.input_shape, latent_dim)
+        self.experts = nn.ModuleList(modules)
+
+    def encode(self, x: Tensor) -> Encoded:
+        """Encode flat rows (b, features) by every expert."""
+        x = x.view(-1, *self.input_shape)
+        latents = torch.stack([expert.encode(x) for expert in self.experts], dim=1)
+        return Encoded(latents, latents)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
+        rows = [
+            expert.decode(z)
+            for expert, z in zip(self.experts, latents.unbind(1), strict=True)
+        ]
+        return torch.stack(rows, dim=1).flatten(2)
+
+    def permute(self, order: Tensor) -> None:
+        """Make expert ``order[i]`` the i-th."""
+        self.experts = nn.ModuleList(self.experts[i] for i in order.tolist())
+
+
+def _check_expert(
+    expert: object, input_shape: tuple[int, ...], latent_dim: int
+) -> None:
+    """Raise unless an expert maps rows to latents and back with the right shapes."""
+    if not isinstance(expert, nn.Module):
+        raise TypeError(
+            "The factory given as architecture must return a torch.nn.Module, "
+            f"got {type(expert).__name__}."
+        )
+    for method in ("encode", "decode"):
+        if not callable(getattr(expert, method, None)):
+            raise TypeError(
+                f"The module that the architecture factory returned has no method "
+                f"{method!r}; it needs encode(rows) and decode(latents)."
+            )
+    was_training = expert.training
+    try:
+        expert.eval()
+        with torch.no_grad():
+            rows = torch.zeros(2, *input_shape)
+            latents = expert.encode(rows)
+            _check_shape("encode", latents, (2, latent_dim), rows)
+            _check_shape("decode", expert.decode(latents), (2, *input_shape), latents)
+    finally:
+        expert.train(was_training)
+
+
+def _check_shape(
+    method: str, out: object, expected: tuple[int, ...], given: Tensor
+) -> None:
+    shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    # A decoder that returns rows already flat is as good: they are flattened next.
+    flat = (expected[0], math.prod(expected[1:]))
+    if shape not in {expected, flat}:
+        raise ValueError(
+            f"The architecture factory's expert returned {shape} from {method}() for "
+            f"an input of shape {tuple(given.shape)}; expected {expected}."
+        )

@@ -1,0 +1,57 @@
+"""Pieces that every network here is made of: activations and stacks of dense layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .parallel import BatchNorm, ParallelLinear
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+class DenseStack(nn.Module):
+    """K stacks of linear map, batch normalisation and activation; at least one layer.
+
+    Attributes
+    ----------
+    out_features : int
+        The size of the last layer.
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        in_features: int,
+        layer_sizes: Sequence[int],
+        activation: str,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.linears = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        for size in layer_sizes:
+            self.linears.append(
+                ParallelLinear(n_experts, in_features, size, generator=generator)
+            )
+            self.norms.append(BatchNorm(n_experts * size))
+            in_features = size
+        self.out_features = in_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shared rows (b, in) or each expert's own (b, k, in) to (b, k, out)."""
+        for linear, norm in zip(self.linears, self.norms, strict=True):
+            x = self.activation(norm(linear(x)))
+        return x

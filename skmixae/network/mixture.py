@@ -1,0 +1,107 @@
+"""The mixture of autoencoders: K experts and the assignment that chooses among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .assignment import AssignmentNetwork
+from .autoencoder import Encoded, Experts
+from .parallel import BatchNorm
+
+AssignmentInput = Literal["latents", "hidden", "input"]
+
+
+class MixtureOutput(NamedTuple):
+    """What the mixture says of a batch."""
+
+    logits: Tensor  # (b, k), their softmax is the assignment
+    latents: Tensor  # (b, k, d)
+    decoded: Tensor  # (b, k, features)
+
+
+class MixtureOfAutoencoders(nn.Module):
+    """K autoencoders and the network that assigns rows to them.
+
+    Parameters
+    ----------
+    experts : Experts
+        The autoencoders.
+    assignment : AssignmentNetwork
+        Reads what ``assignment_input`` names, side by side for all experts.
+    assignment_input : {"latents", "hidden", "input"}
+        The latents (the paper), the encoders' last hidden layers, or the rows.
+    """
+
+    def __init__(
+        self,
+        experts: Experts,
+        assignment: AssignmentNetwork,
+        assignment_input: AssignmentInput,
+    ) -> None:
+        super().__init__()
+        self.n_experts = assignment.n_experts
+        self.experts = experts
+        self.assignment = assignment
+        self.assignment_input = assignment_input
+
+    def forward(self, x: Tensor) -> MixtureOutput:
+        """Assign, encode and decode flat rows (b, features)."""
+        encoded = self.experts.encode(x)
+        logits = self._logits(x, encoded)
+        return MixtureOutput(
+            logits, encoded.latents, self.experts.decode(encoded.latents)
+        )
+
+    def assign(self, x: Tensor) -> Tensor:
+        """Return the logits (b, k) alone: nothing is decoded."""
+        if self.assignment_input == "input":
+            return self.assignment(x).float()
+        return self._logits(x, self.experts.encode(x))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (b, k) and latents (b, k, d)."""
+        encoded = self.experts.encode(x)
+        return self._logits(x, encoded), encoded.latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode (b, k, d), block k by expert k, to (b, k, features)."""
+        return self.experts.decode(latents)
+
+    @contextmanager
+    def statistics_held(self) -> Iterator[None]:
+        """Leave running statistics alone for a while: perturbed rows are not data."""
+        own = [m for m in self.modules() if isinstance(m, BatchNorm)]
+        custom = [m for m in self.modules() if isinstance(m, _BatchNorm)]
+        momenta = [m.momentum for m in custom]
+        try:
+            for module in own:
+                module.track = False
+            for other in custom:
+                other.momentum = 0.0
+            yield
+        finally:
+            for module in own:
+                module.track = True
+            for other, momentum in zip(custom, momenta, strict=True):
+                other.momentum = momentum
+
+    @torch.no_grad()
+    def permute_experts(self, order: Tensor) -> None:
+        """Make expert ``order[i]`` the i-th: the same mixture under other names."""
+        self.experts.permute(order)
+        self.assignment.permute(order, per_expert=self.assignment_input != "input")
+
+    def _logits(self, x: Tensor, encoded: Encoded) -> Tensor:
+        read = {
+            "input": x,
+            "hidden": encoded.hidden,
+            "latents": encoded.latents,
+        }[self.assignment_input]
+        # Entropies and divergences of 8-bit mantissas are too coarse to train on.
+        return self.assignment(read.flatten(1)).float()

@@ -1,0 +1,245 @@
+"""Layers that hold K experts in one set of tensors and apply them side by side."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "PARALLEL_LAYERS",
+    "BatchNorm",
+    "ParallelConv",
+    "ParallelConvTranspose",
+    "ParallelLinear",
+]
+
+# Products with an odd number of outputs round a row by its place in the batch. To
+# predict, outputs are filled up to a multiple of this; training need not pay for it.
+OUTPUTS_TOGETHER = 16
+# The weight given to the newest batch in the running statistics, torch's own default.
+RUNNING_MOMENTUM = 0.1
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> Tensor:
+    """Draw as ``nn.Linear`` does, from a generator of our own."""
+    bound = 1.0 / math.sqrt(max(fan_in, 1))
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+class ParallelLinear(nn.Module):
+    """K linear maps as one weight ``[K, in, out]`` and one batched product.
+
+    Parameters
+    ----------
+    n_experts, in_features, out_features : int
+        K and the sizes of each map.
+    generator : torch.Generator
+        Where the initial weights come from.
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        in_features: int,
+        out_features: int,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        # Stored as (in, K, out) and viewed as [K, in, out]: for rows that all experts
+        # share, the K maps are then one wide matrix without a copy.
+        weight = _uniform(
+            (in_features, n_experts, out_features), in_features, generator
+        )
+        self.weight = nn.Parameter(weight.transpose(0, 1))
+        self.bias = nn.Parameter(
+            _uniform((n_experts, out_features), in_features, generator)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shared rows (b, in) or each expert's own (b, k, in) to (b, k, out)."""
+        weight, bias, out_features = self.weight, self.bias, self.weight.shape[-1]
+        if not self.training and out_features % OUTPUTS_TOGETHER:
+            missing = -out_features % OUTPUTS_TOGETHER
+            weight, bias = F.pad(weight, (0, missing)), F.pad(bias, (0, missing))
+        if x.dim() == 2:
+            wide = weight.transpose(0, 1).reshape(x.shape[1], -1)  # (in, k * out)
+            out = torch.addmm(bias.reshape(-1), x, wide).view(len(x), *bias.shape)
+        else:
+            out = torch.baddbmm(bias.unsqueeze(1), x.transpose(0, 1), weight)
+            out = out.transpose(0, 1)
+        return out[..., :out_features]  # (b, k, out)
+
+    def permute(self, order: Tensor) -> None:
+        """Reorder the experts."""
+        self.weight.copy_(self.weight[order])
+        self.bias.copy_(self.bias[order])
+
+    def extra_repr(self) -> str:
+        """Show the sizes in ``print(module)``."""
+        return "n_experts={}, in_features={}, out_features={}".format(
+            *self.weight.shape
+        )
+
+
+class _ParallelConvBase(nn.Module):
+    """The weights of K convolutions, one group each."""
+
+    def __init__(
+        self,
+        n_experts: int,
+        in_channels: int,
+        out_channels: int,
+        *,
+        n_dims: int,
+        kernel_size: int = 3,
+        stride: int = 2,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        kernel = (kernel_size,) * n_dims
+        fan_in = in_channels * kernel_size**n_dims
+        self.stride = stride
+        self.padding = kernel_size // 2
+        self.weight = nn.Parameter(
+            _uniform(
+                (n_experts, *self._channels(in_channels, out_channels), *kernel),
+                fan_in,
+                generator,
+            )
+        )
+        self.bias = nn.Parameter(_uniform((n_experts, out_channels), fan_in, generator))
+
+    @staticmethod
+    def _channels(in_channels: int, out_channels: int) -> tuple[int, int]:
+        raise NotImplementedError
+
+    permute = ParallelLinear.permute
+
+    def extra_repr(self) -> str:
+        """Show the sizes in ``print(module)``."""
+        return f"weight={list(self.weight.shape)}, stride={self.stride}"
+
+
+class ParallelConv(_ParallelConvBase):
+    """K convolutions, ``[K, out, in, *kernel]``, as one grouped convolution."""
+
+    @staticmethod
+    def _channels(in_channels: int, out_channels: int) -> tuple[int, int]:
+        return out_channels, in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shared images (b, c, *s) or grouped ones (b, k * c, *s)."""
+        n_experts, _, in_channels = self.weight.shape[:3]
+        # Images that all experts share need no groups: one convolution, wide in output.
+        groups = 1 if x.shape[1] == in_channels else n_experts
+        convolution = torch.conv2d if x.dim() == 4 else torch.conv1d
+        return convolution(
+            x,
+            self.weight.flatten(0, 1),
+            self.bias.flatten(),
+            stride=self.stride,
+            padding=self.padding,
+            groups=groups,
+        )  # (b, k * out, *s')
+
+
+class ParallelConvTranspose(_ParallelConvBase):
+    """K transposed convolutions, ``[K, in, out, *kernel]``, in one grouped call."""
+
+    @staticmethod
+    def _channels(in_channels: int, out_channels: int) -> tuple[int, int]:
+        return in_channels, out_channels
+
+    def forward(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Enlarge (b, k * c, *s) to (b, k * out, *size)."""
+        kernel = self.weight.shape[-1]
+        smallest = [
+            (n - 1) * self.stride - 2 * self.padding + kernel for n in x.shape[2:]
+        ]
+        convolution = torch.conv_transpose2d if x.dim() == 4 else torch.conv_transpose1d
+        return convolution(
+            x,
+            self.weight.flatten(0, 1),
+            self.bias.flatten(),
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=[n - m for n, m in zip(size, smallest, strict=True)],
+            groups=self.weight.shape[0],
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over channels, whose running statistics can be held still.
+
+    It differs from ``nn.BatchNorm1d`` in three ways that clustering needs: the first
+    updates are plain averages, so a fit of a few steps predicts with the statistics of
+    its data and not with the initial ones; a batch of one row is normalised with the
+    running statistics instead of failing; and ``track = False`` leaves the running
+    statistics alone, for passes over perturbed rows.
+
+    Parameters
+    ----------
+    n_channels : int
+        The size of dimension 1 of the input once flattened to (b, channels, ...).
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    n_updates: Tensor
+
+    def __init__(self, n_channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_channels))
+        self.bias = nn.Parameter(torch.zeros(n_channels))
+        self.eps = eps
+        self.track = True
+        self.register_buffer("running_mean", torch.zeros(n_channels))
+        self.register_buffer("running_var", torch.ones(n_channels))
+        self.register_buffer("n_updates", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (b, channels, ...), or (b, k, d) with k * d channels."""
+        n_values = x.numel() // len(self.weight)
+        # Experts' features side by side are channels; images have theirs already.
+        flat = x.flatten(1) if n_values == len(x) else x
+        if not self.training or n_values == 1:
+            out, _, _ = torch.native_batch_norm(
+                flat,
+                self.weight,
+                self.bias,
+                self.running_mean,
+                self.running_var,
+                False,
+                0.0,
+                self.eps,
+            )
+            return out.view(x.shape)
+        out, mean, inverse_std = torch.native_batch_norm(
+            flat, self.weight, self.bias, None, None, True, 0.0, self.eps
+        )
+        if self.track:
+            self._update(mean, inverse_std, n_values)
+        return out.view(x.shape)
+
+    def permute(self, order: Tensor) -> None:
+        """Reorder the experts, whose channels lie side by side."""
+        for values in (self.weight, self.bias, self.running_mean, self.running_var):
+            blocks = values.view(len(order), -1)
+            blocks.copy_(blocks[order])
+
+    @torch.no_grad()
+    def _update(self, mean: Tensor, inverse_std: Tensor, n_values: int) -> None:
+        self.n_updates += 1
+        momentum = (1.0 / self.n_updates).clamp(min=RUNNING_MOMENTUM)
+        variance = inverse_std.float().pow(-2).sub_(self.eps)
+        variance *= n_values / (n_values - 1)
+        self.running_mean.lerp_(mean.float(), momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+# The layers whose first dimension, or blocks of channels, are the experts.
+PARALLEL_LAYERS = (ParallelLinear, ParallelConv, ParallelConvTranspose, BatchNorm)

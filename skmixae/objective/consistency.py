@@ -1,0 +1,140 @@
+"""Local smoothness of the assignment: neighbours of a row belong where the row does.
+
+Mutual information alone is maximised by any confident, balanced split. What singles out
+a good one is that it does not cut through dense regions: a row moved a little, in the
+direction that matters most or along a transformation that keeps its meaning, keeps its
+assignment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .terms import divergence
+
+# How far the views of an image go: enough to undo the slant and the place of a stroke.
+AFFINE_LIMITS = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
+# Share of the distance to the nearest neighbour in the batch. Further would leave the
+# row's own cluster where classes touch.
+ADVERSARIAL_RADIUS = 0.25
+
+Assign = Callable[[Tensor], Tensor]  # rows (b, features) -> logits (b, k)
+
+
+@dataclass(frozen=True)
+class AdversarialConsistency:
+    """Virtual adversarial training (Miyato et al., arXiv 1704.03976).
+
+    The divergence of the assignment from that of rows moved in the direction, found by
+    one step of power iteration, that changes it most.
+
+    Parameters
+    ----------
+    radius : float
+        How far, in units of each row's distance to its nearest neighbour in the batch.
+    """
+
+    radius: float
+
+    def __call__(
+        self,
+        assign: Assign,
+        x: Tensor,
+        log_assignment: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return the mean divergence for rows (b, features) assigned (b, k)."""
+        radius = self.radius * neighbour_distance(x)  # (b, 1)
+        direction = torch.randn(x.shape, generator=generator, device=x.device)
+        # The finite-difference step is the radius itself: a longer one finds the way to
+        # some far-off boundary, a shorter one drowns in rounding.
+        probe = (radius * F.normalize(direction)).requires_grad_()
+        moved = F.log_softmax(assign(x + probe), -1)
+        (gradient,) = torch.autograd.grad(divergence(log_assignment, moved), probe)
+        step = radius * F.normalize(gradient, eps=torch.finfo(x.dtype).tiny)
+        return divergence(log_assignment, F.log_softmax(assign(x + step), -1))
+
+
+@dataclass(frozen=True)
+class AffineConsistency:
+    """Agreement with randomly turned, scaled, sheared and shifted images.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        ``(channels, height, width)``.
+    center : Tensor of shape (features,)
+        What the scaling of the rows took away: images move on their own background.
+    """
+
+    image_shape: tuple[int, int, int]
+    center: Tensor
+
+    def __call__(
+        self,
+        assign: Assign,
+        x: Tensor,
+        log_assignment: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return the mean divergence for rows (b, features) assigned (b, k)."""
+        images = (x + self.center).view(-1, *self.image_shape)
+        moved = (
+            random_affine(images, generator, **AFFINE_LIMITS).flatten(1) - self.center
+        )
+        return divergence(log_assignment, F.log_softmax(assign(moved), -1))
+
+
+def neighbour_distance(x: Tensor) -> Tensor:
+    """Distance of each row (b, features) to the nearest other row of the batch, (b, 1).
+
+    A row's own scale of "near", at no cost that grows with the data.
+    """
+    if len(x) == 1:
+        return torch.zeros_like(x[:, :1])
+    distances = torch.cdist(x, x)
+    distances.fill_diagonal_(math.inf)
+    return distances.amin(1, keepdim=True)
+
+
+def random_affine(
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    rotation: float,
+    scale: float,
+    shear: float,
+    shift: float,
+) -> Tensor:
+    """Turn, scale, shear and shift each image (b, c, h, w) at random.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest angle, in degrees.
+    scale, shear : float
+        Largest relative change of size, and largest shear.
+    shift : float
+        Largest shift, as a share of the image's side.
+    """
+
+    def draw(limit: float, *shape: int) -> Tensor:
+        uniform = torch.rand(
+            len(images), *shape, generator=generator, device=images.device
+        )
+        return limit * (2 * uniform - 1)
+
+    angle = draw(math.radians(rotation))
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2)
+    stretch = torch.diag_embed(1 + draw(scale, 2))
+    stretch[:, 0, 1] = draw(shear)
+    matrix = torch.cat([turn @ stretch, 2 * draw(shift, 2, 1)], -1)  # (b, 2, 3)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

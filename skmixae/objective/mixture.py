@@ -1,0 +1,197 @@
+"""The objective of the mixture of autoencoders, put together from its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import terms
+from .consistency import Assign
+from .schedule import Constant, Weights
+
+Regulariser = Callable[[Assign, Tensor, Tensor, torch.Generator], Tensor]
+
+
+class Network(Protocol):
+    """What the objective needs of a network."""
+
+    def __call__(self, x: Tensor) -> NamedTuple:
+        """Return logits (b, k), latents (b, k, d) and decoded rows (b, k, features)."""
+
+    def assign(self, x: Tensor) -> Tensor:
+        """Return logits (b, k)."""
+
+    def statistics_held(self) -> AbstractContextManager[None]:
+        """Hold running statistics still."""
+
+
+class Terms(NamedTuple):
+    """The terms of one batch, scalars; a row of the history once averaged."""
+
+    total: Tensor  # what is differentiated, with the weights of the moment
+    objective: Tensor  # the same with the weights as configured: comparable over time
+    reconstruction: Tensor
+    sample_entropy: Tensor
+    batch_entropy: Tensor
+    consistency: Tensor
+    reconstruction_weight: Tensor
+    sample_entropy_weight: Tensor
+    batch_entropy_weight: Tensor
+    consistency_weight: Tensor
+
+
+class Step(NamedTuple):
+    """What a step of training needs to know."""
+
+    terms: Terms
+    assignment: Tensor  # (b, k)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How far a row is from its reconstruction, in units of predicting the mean."""
+
+    loss: str
+    reference: float
+
+    def __call__(self, decoded: Tensor, rows: Tensor) -> Tensor:
+        """Return errors (b, k) of decoded (b, k, features) against rows (b, features)."""
+        error = terms.RECONSTRUCTION_ERRORS[self.loss](decoded, rows)
+        return error / self.reference
+
+
+@dataclass
+class MixtureObjective:
+    """Weighted reconstruction, two entropies and consistency.
+
+    ``total = R + alpha * sample_entropy - beta * batch_entropy + gamma * consistency``,
+    with the batch entropy counted up to its finite-batch ceiling.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        The error of a row under each expert.
+    schedule : Constant
+        Gives the weights of the terms; the only state here.
+    sizes : Tensor of shape (k,), optional
+        Known proportions of the clusters, which replace the batch entropy.
+    input_noise : float
+        Standard deviation of the noise on what the encoders read.
+    regularisers : sequence of callables
+        Each returns the divergence of the assignment under some change of the rows.
+    """
+
+    reconstruction: Reconstruction
+    schedule: Constant
+    sizes: Tensor | None = None
+    input_noise: float = 0.0
+    regularisers: Sequence[Regulariser] = ()
+
+    def step(
+        self,
+        network: Network,
+        x: Tensor,
+        index: Tensor,
+        progress: float,
+        generator: torch.Generator,
+    ) -> Step:
+        """Return the terms of rows ``x`` (b, features) for one step of training."""
+        out = network(self._noisy(x, generator))
+        log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
+        consistency = self._consistency(network, x, log_assignment.detach(), generator)
+        errors = self.reconstruction(out.decoded, x)  # (b, k)
+        return self.assemble(log_assignment, errors, consistency, progress)
+
+    @torch.no_grad()
+    def evaluate(self, network: Network, x: Tensor) -> Step:
+        """Return the terms of rows ``x`` without noise, consistency or side effects."""
+        out = network(x)
+        log_assignment = F.log_softmax(out.logits, -1)
+        errors = self.reconstruction(out.decoded, x)
+        return self.assemble(log_assignment, errors, errors.new_zeros(()), None)
+
+    def balance(self, assignment: Tensor, n_rows: int | None = None) -> Tensor:
+        """Return what is rewarded of a batch (b, k): even use, or the known sizes.
+
+        ``n_rows`` says how many rows an assignment already averaged stands for.
+        """
+        rewarded = (
+            terms.batch_entropy(assignment)
+            if self.sizes is None
+            else terms.size_agreement(assignment, self.sizes)
+        )
+        ceiling = terms.batch_entropy_ceiling(
+            assignment.shape[-1], n_rows or len(assignment)
+        )
+        return rewarded.clamp(max=ceiling)
+
+    def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.input_noise:
+            return x
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        return x + self.input_noise * noise
+
+    def _consistency(
+        self,
+        network: Network,
+        x: Tensor,
+        log_assignment: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        total = x.new_zeros(())
+        with network.statistics_held():
+            for regulariser in self.regularisers:
+                total = total + regulariser(
+                    network.assign, x, log_assignment, generator
+                )
+        return total
+
+    def assemble(
+        self,
+        log_assignment: Tensor,
+        errors: Tensor,
+        consistency: Tensor,
+        progress: float | None,
+    ) -> Step:
+        """Weigh the terms; ``progress=None`` weighs as configured, unobserved."""
+        assignment = log_assignment.exp()
+        reconstruction = terms.weighted_reconstruction(assignment, errors)
+        sample_entropy = terms.sample_entropy(log_assignment)
+        batch_entropy = terms.batch_entropy(assignment)
+        parts = (reconstruction, sample_entropy, self.balance(assignment), consistency)
+        base = self.schedule.base
+        weights = base if progress is None else self.schedule.at(progress)
+        if progress is not None:
+            self.schedule.observe(reconstruction, (sample_entropy, batch_entropy))
+        row = Terms(
+            weigh(weights, *parts),
+            weigh(base, *parts).detach(),
+            reconstruction.detach(),
+            sample_entropy.detach(),
+            batch_entropy.detach(),
+            consistency.detach(),
+            *(torch.as_tensor(w, device=errors.device) for w in weights),
+        )
+        return Step(row, assignment.detach())
+
+
+def weigh(
+    weights: Weights,
+    reconstruction: Tensor,
+    sample_entropy: Tensor,
+    balance: Tensor,
+    consistency: Tensor,
+) -> Tensor:
+    """Add the terms up: balance is rewarded, the others are paid for."""
+    return (
+        weights.reconstruction * reconstruction
+        + weights.sample_entropy * sample_entropy
+        - weights.batch_entropy * balance
+        + weights.consistency * consistency
+    )

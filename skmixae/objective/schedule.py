@@ -1,0 +1,100 @@
+"""How the weights of the terms move while training proceeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Where the fading weights of ``anneal`` end, and where the growing one starts.
+ANNEAL_FLOOR = 0.1
+# ``balanced``: share of the old magnitude kept at each step, and how far a weight may
+# go from the one that was asked for. As assignments become sure the sample entropy goes
+# to zero, and equal magnitudes would otherwise need an infinite weight.
+BALANCED_MEMORY = 0.95
+BALANCED_RANGE = (0.1, 10.0)
+
+
+class Weights(NamedTuple):
+    """The factors of the terms, floats or scalar tensors."""
+
+    reconstruction: float | Tensor
+    sample_entropy: float | Tensor
+    batch_entropy: float | Tensor
+    consistency: float | Tensor
+
+
+class Constant:
+    """The weights as given, from the first step to the last."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.base = weights
+
+    def at(self, progress: float) -> Weights:
+        """Return the weights when a share ``progress`` of training is done."""
+        return self.base
+
+    def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
+        """Take note of the terms of a step: (sample entropy, batch entropy)."""
+
+
+class Anneal(Constant):
+    """Early, balance and assignment; late, reconstruction and certainty.
+
+    What the paper advises without a formula: the batch entropy fades and the
+    reconstruction error gains, both linearly; the sample entropy matters throughout.
+    """
+
+    def at(self, progress: float) -> Weights:
+        """Return the weights when a share ``progress`` of training is done."""
+        growing = ANNEAL_FLOOR + (1 - ANNEAL_FLOOR) * min(progress, 1.0)
+        fading = 1 + ANNEAL_FLOOR - growing
+        return self.base._replace(
+            reconstruction=self.base.reconstruction * growing,
+            batch_entropy=self.base.batch_entropy * fading,
+        )
+
+
+class Balanced(Constant):
+    """Keep the three terms of one magnitude, as the paper's authors did.
+
+    Each entropy's weight is multiplied by the ratio of the reconstruction term to that
+    entropy. The magnitudes are running means, the ratios are clipped, and no gradient
+    flows through them.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self.magnitudes: Tensor | None = None  # (3,)
+
+    def at(self, progress: float) -> Weights:
+        """Return the weights when a share ``progress`` of training is done."""
+        if self.magnitudes is None:
+            return self.base
+        reconstruction, sample, batch = self.magnitudes.unbind()
+        return self.base._replace(
+            sample_entropy=self.base.sample_entropy * _ratio(reconstruction, sample),
+            batch_entropy=self.base.batch_entropy * _ratio(reconstruction, batch),
+        )
+
+    def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
+        """Take note of the terms of a step: (sample entropy, batch entropy)."""
+        now = torch.stack([reconstruction, *entropies]).detach()
+        if self.magnitudes is None:
+            self.magnitudes = now
+        else:
+            self.magnitudes = self.magnitudes.lerp(now, 1 - BALANCED_MEMORY)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    tiny = torch.finfo(denominator.dtype).tiny
+    return (numerator / denominator.clamp(min=tiny)).clamp(*BALANCED_RANGE)
+
+
+SCHEDULES: dict[str, Callable[[Weights], Constant]] = {
+    "constant": Constant,
+    "anneal": Anneal,
+    "balanced": Balanced,
+}

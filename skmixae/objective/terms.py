@@ -1,0 +1,105 @@
+"""The terms of the objective, as pure functions of tensors.
+
+Every term is free of scale: reconstruction is 1 for an expert no better than predicting
+the mean, entropies and divergences are divided by log K. One set of weights then serves
+every data set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# ---------------------------------------------------------------------------
+# Reconstruction: decoded (b, k, features) against rows (b, features) -> (b, k)
+# ---------------------------------------------------------------------------
+
+
+def squared_error(decoded: Tensor, rows: Tensor) -> Tensor:
+    """Mean squared error over the features."""
+    return (decoded - rows.unsqueeze(1)).square().mean(-1)  # (b, k)
+
+
+def cross_entropy_error(decoded: Tensor, rows: Tensor) -> Tensor:
+    """Binary cross-entropy of logits ``decoded`` and rows in [0, 1]."""
+    rows = rows.unsqueeze(1).expand_as(decoded)
+    error = F.binary_cross_entropy_with_logits(decoded, rows, reduction="none")
+    return error.mean(-1)  # (b, k)
+
+
+def cosine_error(decoded: Tensor, rows: Tensor) -> Tensor:
+    """One minus the cosine of the angle between a row and its reconstruction."""
+    return 1.0 - F.cosine_similarity(decoded, rows.unsqueeze(1), dim=-1)  # (b, k)
+
+
+RECONSTRUCTION_ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": squared_error,
+    "bce": cross_entropy_error,
+    "cosine": cosine_error,
+}
+
+
+def weighted_reconstruction(assignment: Tensor, errors: Tensor) -> Tensor:
+    """Mean over rows of the errors (b, k) weighted by the assignment (b, k)."""
+    return (assignment * errors).sum(-1).mean()
+
+
+# ---------------------------------------------------------------------------
+# Entropies, in units of log K
+# ---------------------------------------------------------------------------
+
+
+def sample_entropy(log_assignment: Tensor) -> Tensor:
+    """Mean entropy of the rows of (b, k): 0 when each is sure, 1 when all are uniform."""
+    entropy = -(log_assignment.exp() * log_assignment).sum(-1).mean()
+    return entropy / _log_n(log_assignment.shape[-1])
+
+
+def batch_entropy(assignment: Tensor) -> Tensor:
+    """Entropy of the mean of (b, k): 1 when all experts are used alike, 0 when one is."""
+    usage = assignment.mean(0)
+    return torch.special.entr(usage).sum() / _log_n(len(usage))
+
+
+def batch_entropy_ceiling(n_experts: int, n_rows: int) -> float:
+    """Batch entropy that a random batch of perfectly balanced clusters has on average.
+
+    By Miller and Madow, one-hot assignments of ``n_rows`` rows drawn at random lose
+    (K - 1) / (2 n_rows) nats. To push above it is to mislabel rows until every single
+    batch is balanced.
+    """
+    if n_experts == 1:
+        return 0.0
+    return max(0.0, 1.0 - (n_experts - 1) / (2 * n_rows * math.log(n_experts)))
+
+
+def size_agreement(assignment: Tensor, sizes: Tensor) -> Tensor:
+    """One minus the divergence of the experts' shares from known sizes.
+
+    The cross-entropy between known proportions ``sizes`` (k,) and the mean of
+    ``assignment`` (b, k), less the entropy of the sizes: the paper's first extension.
+    Both are sorted before they are compared, so no expert is told in advance which of
+    the sizes is its own.
+    """
+    usage = assignment.mean(0).sort(descending=True).values
+    sizes = sizes.sort(descending=True).values
+    tiny = torch.finfo(usage.dtype).tiny
+    divergence = (
+        torch.special.xlogy(sizes, sizes) - sizes * (usage + tiny).log()
+    ).sum()
+    return 1.0 - divergence / _log_n(len(sizes))
+
+
+def divergence(log_target: Tensor, log_assignment: Tensor) -> Tensor:
+    """Mean Kullback-Leibler divergence of rows (b, k) from a target (b, k)."""
+    per_row = (log_target.exp() * (log_target - log_assignment)).sum(-1)
+    return per_row.mean() / _log_n(log_target.shape[-1])
+
+
+def _log_n(n: int) -> float:
+    """Log K, and 1 for a single expert, whose entropies are zero anyway."""
+    return math.log(n) if n > 1 else 1.0

@@ -1,0 +1,222 @@
+"""From rows of any kind to batches of tensors, without ever copying the whole.
+
+Dense, sparse and memory-mapped rows are gathered, densified, scaled and sent to the
+device a batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+Array = NDArray[np.floating]
+
+# Rows that are measured or gathered at a time fill about this many bytes.
+BLOCK_BYTES = 1 << 24
+# A memory map is shuffled in windows of so many runs of neighbouring rows, so that the
+# disk is read in runs and the order needs no memory that grows with the rows.
+MAP_RUN = 64
+MAP_WINDOW = 1024
+
+
+class Batch(NamedTuple):
+    """Rows on the device, and which rows they are."""
+
+    index: Tensor  # (b,)
+    x: Tensor  # (b, features)
+
+
+# ---------------------------------------------------------------------------
+# Scaling: one centre per feature, one scale for all, so the geometry stays
+# ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """``(rows - center) / scale``, computed in the rows' own precision."""
+
+    center: Array  # (features,)
+    scale: float
+
+    def apply(self, rows: Array) -> NDArray[np.float32]:
+        """Scale rows (b, features), to float32."""
+        # A centre of 1e6 is subtracted before the precision is given up, not after.
+        scaled = (rows - self.center) / self.scale
+        return np.asarray(scaled, dtype=np.float32)
+
+    def undo(self, rows: Array) -> Array:
+        """Return scaled rows (..., features) to their units, in float32."""
+        original = rows.astype(np.float64) * self.scale + self.center
+        return original.astype(np.float32)
+
+
+@dataclass
+class Moments:
+    """Running moments of rows, merged block by block (Chan, Golub and LeVeque)."""
+
+    n_rows: int = 0
+    mean: Array = field(default_factory=lambda: np.zeros(1))
+    scatter: float = 0.0  # sum over rows and features of squared deviations
+    mean_direction: Array = field(default_factory=lambda: np.zeros(1))
+    lowest: float = np.inf
+    highest: float = -np.inf
+
+    def update(self, rows: Array) -> None:
+        """Take rows (b, features) into account."""
+        rows = np.asarray(rows, dtype=np.float64)
+        n, total = len(rows), self.n_rows + len(rows)
+        mean = rows.mean(0)
+        step = mean - self.mean
+        self.scatter += np.square(rows - mean).sum()
+        self.scatter += np.square(step).sum() * self.n_rows * n / total
+        self.mean = self.mean + step * (n / total)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        direction = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+        self.mean_direction = self.mean_direction + (
+            direction.mean(0) - self.mean_direction
+        ) * (n / total)
+        self.lowest = min(self.lowest, rows.min())
+        self.highest = max(self.highest, rows.max())
+        self.n_rows = total
+
+    def scaling(self, loss: str) -> Scaling:
+        """Return the scaling that a reconstruction loss wants of its rows."""
+        if loss == "bce":  # the loss reads rows in [0, 1] as they are
+            return Scaling(np.zeros_like(self.mean), 1.0)
+        variance = self.scatter / (self.n_rows * len(self.mean))
+        if loss == "cosine":  # a shift would change the angles
+            power = variance + np.square(self.mean).mean()
+            return Scaling(np.zeros_like(self.mean), _positive(np.sqrt(power)))
+        # Rounding leaves constant features a variance of this order, and no more.
+        noise = np.finfo(np.float64).eps * np.abs(self.mean).max()
+        return Scaling(self.mean, _positive(np.sqrt(variance), above=noise))
+
+    def reference(self, loss: str) -> float:
+        """Return the error of predicting the mean of every feature."""
+        if loss == "bce":
+            p = self.mean.clip(1e-12, 1 - 1e-12)
+            return _positive(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean(), 1e-9)
+        if loss == "cosine":
+            norm = np.linalg.norm(self.mean)
+            cosine = self.mean_direction @ self.mean / norm if norm else 0.0
+            return _positive(1.0 - cosine, 1e-9)
+        return 1.0  # by the choice of the scale
+
+
+def _positive(value: float, above: float = 0.0) -> float:
+    """Return a scale to divide by: 1 where the data has none."""
+    return float(value) if value > above else 1.0
+
+
+# ---------------------------------------------------------------------------
+# Rows and batches
+# ---------------------------------------------------------------------------
+
+
+class Rows:
+    """Rows of a dense, CSR or memory-mapped array, gathered when asked for."""
+
+    def __init__(self, array: Array | sparse.csr_array | sparse.csr_matrix) -> None:
+        self.array = array
+        self.n_features = array.shape[1]
+
+    def __len__(self) -> int:
+        return self.array.shape[0]
+
+    def take(self, index: NDArray[np.intp] | slice) -> Array:
+        """Return dense rows (b, features), a copy of them or a view."""
+        rows = self.array[index]
+        return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the rows lie on disk, so that neighbours are read together."""
+        base = self.array
+        while base is not None and not isinstance(base, np.memmap):
+            base = getattr(base, "base", None)
+        return base is not None
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield all rows in order, some megabytes at a time."""
+        size = max(1, BLOCK_BYTES // (8 * self.n_features))
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
+
+
+@dataclass
+class Batches:
+    """Scaled batches of some rows on a device.
+
+    Parameters
+    ----------
+    rows : Rows
+        All the rows.
+    scaling : Scaling
+        What is done to them.
+    batch_size : int
+        The most rows in a batch. Batches of one pass differ by one row at most, so
+        none is left over with a row or two.
+    device : torch.device
+        Where the batches go.
+    subset : ndarray of int, optional
+        The rows to use, when not all.
+    """
+
+    rows: Rows
+    scaling: Scaling
+    batch_size: int
+    device: torch.device
+    subset: NDArray[np.intp] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows) if self.subset is None else len(self.subset)
+
+    def narrowed(self, subset: NDArray[np.intp]) -> Batches:
+        """Return batches of some of the rows only."""
+        return replace(self, subset=subset)
+
+    def shuffled(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield every row once, in an order of ``rng``'s."""
+        mapped = self.rows.is_mapped and self.subset is None
+        for index in shuffled_batches(len(self), self.batch_size, rng, mapped=mapped):
+            yield self._batch(index if self.subset is None else self.subset[index])
+
+    def in_order(self, batch_size: int | None = None) -> Iterator[Batch]:
+        """Yield every row once, in order."""
+        n, size = len(self), batch_size or self.batch_size
+        for start in range(0, n, size):
+            index = np.arange(start, min(start + size, n))
+            yield self._batch(index if self.subset is None else self.subset[index])
+
+    def _batch(self, index: NDArray[np.intp]) -> Batch:
+        x = torch.from_numpy(self.scaling.apply(self.rows.take(index)))
+        return Batch(
+            torch.from_numpy(index).to(self.device, non_blocking=True),
+            x.to(self.device, non_blocking=True),
+        )
+
+
+def shuffled_batches(
+    n_rows: int, batch_size: int, rng: np.random.Generator, *, mapped: bool = False
+) -> Iterator[NDArray[np.intp]]:
+    """Yield each of ``n_rows`` indices once, in random batches of nearly equal size."""
+    if mapped:
+        runs = rng.permutation(-(-n_rows // MAP_RUN))
+        n_windows = -(-len(runs) // MAP_WINDOW)
+        windows = (
+            (runs_here[:, None] * MAP_RUN + np.arange(MAP_RUN)).ravel()
+            for runs_here in np.array_split(runs, n_windows)
+        )
+    else:
+        windows = iter([np.arange(n_rows)])
+    for window in windows:
+        index = window[window < n_rows]
+        rng.shuffle(index)
+        yield from np.array_split(index, -(-len(index) // batch_size))

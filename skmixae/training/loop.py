@@ -1,0 +1,299 @@
+"""The one training loop. It knows neither the objective nor the network it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .batches import Batches
+
+
+class Objective(Protocol):
+    """What the loop needs of an objective."""
+
+    def step(
+        self,
+        network: Any,
+        x: Tensor,
+        index: Tensor,
+        progress: float,
+        generator: torch.Generator,
+    ) -> Any:
+        """Return ``terms``, scalars of which the first is minimised, and assignments."""
+
+    def evaluate(self, network: Any, x: Tensor) -> Any:
+        """Return the same without a gradient."""
+
+
+class Monitor(Protocol):
+    """Somebody who follows the epochs, and may end them."""
+
+    def begin_epoch(self) -> None:
+        """Take note that an epoch begins."""
+
+    def end_epoch(self, report: EpochReport) -> bool:
+        """Take note of an epoch; return True to stop training."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long and how fast to train.
+
+    ``learning_rate_decay`` is the share of the learning rate that is left in the last
+    epoch; it falls geometrically.
+    """
+
+    max_epochs: int
+    learning_rate: float
+    learning_rate_decay: float = 1.0
+    weight_decay: float = 0.0
+    tol: float = 0.0
+    n_iter_no_change: int | None = None
+    precision: torch.dtype = torch.float32
+
+    def split(self, share: float) -> tuple[TrainingPlan, TrainingPlan]:
+        """Return plans for the first ``share`` of the epochs, and for the others."""
+        first = max(1, round(share * self.max_epochs))
+        return (
+            replace(self, max_epochs=first, learning_rate_decay=1.0),
+            replace(self, max_epochs=self.max_epochs - first),
+        )
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return Adam with decoupled weight decay over the network's parameters."""
+        return torch.optim.AdamW(
+            network.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+
+
+class EpochReport(NamedTuple):
+    """A row of the history."""
+
+    terms: dict[str, float]
+    learning_rate: float
+    usage: NDArray[np.float64]  # (k,), share of rows for each expert
+    label_change: float  # share of rows whose expert changed since the last epoch
+
+
+@dataclass
+class TrainingRun:
+    """What a run of training leaves behind, also when it ends early."""
+
+    history: list[EpochReport] = field(default_factory=list)
+    best_objective: float = math.inf
+    best_epoch: int = -1
+    stopped: str = "max_epochs"
+
+
+class TrainingDiverged(FloatingPointError):
+    """The loss or the weights are no longer finite."""
+
+
+@dataclass
+class Randomness:
+    """The two sources of randomness of a run, both its own."""
+
+    rows: np.random.Generator  # the order of the rows
+    tensors: torch.Generator  # noise and directions, on the device
+
+    @classmethod
+    def from_seed(cls, seed: int, device: torch.device) -> Randomness:
+        """Return fresh sources."""
+        generator = torch.Generator(device).manual_seed(seed)
+        return cls(np.random.default_rng(seed), generator)
+
+
+class LabelBook:
+    """The last label of each row, to see how many still move; on the device."""
+
+    def __init__(self, n_rows: int, n_experts: int, device: torch.device) -> None:
+        small = torch.int16 if n_experts < 2**15 else torch.int32
+        self.labels = torch.full((n_rows,), -1, dtype=small, device=device)
+        self.n_changed = torch.zeros((), dtype=torch.int64, device=device)
+        self.usage = torch.zeros(n_experts, dtype=torch.float64, device=device)
+
+    def note(self, index: Tensor, assignment: Tensor) -> None:
+        """Record a batch's assignments (b, k)."""
+        labels = assignment.argmax(-1).to(self.labels.dtype)
+        self.n_changed += (self.labels[index] != labels).sum()
+        self.labels[index] = labels
+        self.usage += assignment.sum(0)
+
+    def close(self) -> tuple[NDArray[np.float64], float]:
+        """Return usage and share of changed labels of the pass, and start anew."""
+        usage, changed = self.usage.cpu().numpy(), self.n_changed.item()
+        self.usage = torch.zeros_like(self.usage)
+        self.n_changed.zero_()
+        n_rows = usage.sum()
+        return usage / n_rows, changed / n_rows
+
+
+class Snapshot:
+    """A copy of the best weights, kept beside the network and written in place."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.state = {k: v.clone() for k, v in network.state_dict().items()}
+
+    def take(self) -> None:
+        """Copy the network's weights."""
+        for name, value in self.network.state_dict().items():
+            self.state[name].copy_(value)
+
+    def restore(self) -> None:
+        """Put the copied weights back."""
+        self.network.load_state_dict(self.state)
+
+
+def train(
+    network: nn.Module,
+    objective: Objective,
+    batches: Batches,
+    plan: TrainingPlan,
+    randomness: Randomness,
+    *,
+    n_experts: int,
+    validation: Batches | None = None,
+    monitor: Monitor | None = None,
+) -> TrainingRun:
+    """Train until the plan says stop; the network is left with its best weights.
+
+    Raises
+    ------
+    TrainingDiverged
+        If a term or a weight is no longer finite. The exception's ``run`` says what had
+        been done, and the network has the best weights from before.
+    """
+    run = TrainingRun()
+    optimizer = plan.optimizer(network)
+    book = LabelBook(len(batches.rows), n_experts, batches.device)
+    best = Snapshot(network)
+    try:
+        for epoch in range(plan.max_epochs):
+            if monitor is not None:
+                monitor.begin_epoch()
+            progress = epoch / max(plan.max_epochs - 1, 1)
+            rate = plan.learning_rate * plan.learning_rate_decay**progress
+            _set_learning_rate(optimizer, rate)
+            terms = train_epoch(
+                network, objective, batches, optimizer, randomness, book,
+                progress=progress, precision=plan.precision, epoch=epoch,
+            )  # fmt: skip
+            monitored = terms["objective"]
+            if validation is not None:
+                monitored = evaluate(network, objective, validation)["objective"]
+                terms["validation_objective"] = monitored
+            run.history.append(EpochReport(terms, rate, *book.close()))
+            if monitored < run.best_objective - plan.tol:
+                run.best_objective, run.best_epoch = monitored, epoch
+                best.take()
+            if monitor is not None and monitor.end_epoch(run.history[-1]):
+                run.stopped = "callback"
+                break
+            patience = plan.n_iter_no_change
+            if patience is not None and epoch - run.best_epoch >= patience:
+                run.stopped = "no_change"
+                break
+    except BaseException as error:
+        # Interrupted or diverged: the best weights so far are better than the last.
+        error.training_run = run  # type: ignore[attr-defined]
+        raise
+    finally:
+        best.restore()
+    return run
+
+
+def train_epoch(
+    network: nn.Module,
+    objective: Objective,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    randomness: Randomness,
+    book: LabelBook,
+    *,
+    progress: float,
+    precision: torch.dtype,
+    epoch: int,
+) -> dict[str, float]:
+    """Pass over the batches once, in random order; return the mean terms."""
+    network.train()
+    rows, n_rows = [], []
+    names: tuple[str, ...] = ()
+    for index, x in batches.shuffled(randomness.rows):
+        with _autocast(x.device, precision):
+            step = objective.step(network, x, index, progress, randomness.tensors)
+        optimizer.zero_grad(set_to_none=True)
+        step.terms[0].backward()
+        optimizer.step()
+        # Kept on the device: reading a number here would wait for the step to end.
+        names = step.terms._fields
+        rows.append(torch.stack(step.terms).detach())
+        n_rows.append(len(x))
+        book.note(index, step.assignment)
+    terms = torch.stack(rows).double().cpu().numpy()  # (steps, terms)
+    _check_finite(network, terms, names, epoch)
+    return dict(zip(names, np.average(terms, 0, n_rows).tolist(), strict=True))
+
+
+def evaluate(
+    network: nn.Module, objective: Objective, batches: Batches
+) -> dict[str, float]:
+    """Return the mean terms over the batches, in evaluation mode."""
+    network.eval()
+    rows, n_rows = [], []
+    names: tuple[str, ...] = ()
+    for _, x in batches.in_order():
+        step = objective.evaluate(network, x)
+        names = step.terms._fields
+        rows.append(torch.stack(step.terms))
+        n_rows.append(len(x))
+    terms = torch.stack(rows).double().cpu().numpy()
+    return dict(zip(names, np.average(terms, 0, n_rows).tolist(), strict=True))
+
+
+def _check_finite(
+    network: nn.Module, terms: NDArray[np.float64], names: tuple[str, ...], epoch: int
+) -> None:
+    bad = np.argwhere(~np.isfinite(terms))
+    # The first column is the total: name a term of it where one is to blame.
+    if len(bad):
+        step = bad[0, 0]
+        blamed = [names[i] for s, i in bad if s == step and i >= 2] or [names[0]]
+        raise TrainingDiverged(
+            f"Training diverged in epoch {epoch + 1}, step {step + 1} of {len(terms)}: "
+            f"{', '.join(blamed)} became {terms[step, bad[0, 1]]}. The weights of the "
+            "best epoch before it are kept. Lower learning_rate, or look for rows of "
+            "extreme size."
+        )
+    total = sum(parameter.detach().sum() for parameter in network.parameters())
+    if not torch.isfinite(torch.as_tensor(total)):
+        raise TrainingDiverged(
+            f"Training diverged at the end of epoch {epoch + 1}: a weight of the "
+            "network is no longer finite. The weights of the best epoch before it are "
+            "kept. Lower learning_rate."
+        )
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@contextmanager
+def _autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+    if precision is torch.float32:
+        yield
+    else:
+        with torch.autocast(device.type, precision):
+            yield
