@@ -1,4 +1,4 @@
-"""Who is told of a fit: scikit-learn's callbacks, from its version 1.9, and the console."""
+"""Who is told of a fit: scikit-learn's callbacks (from 1.9) and the console."""
 
 from __future__ import annotations
 

@@ -27,19 +27,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import _parameters as parameters
 from ._callbacks import CallbackSupportMixin, FitMonitor
-from ._fitting import (
-    Candidate,
-    Problem,
-    Stream,
-    conclude,
-    degeneracies,
-    extended,
-    fit_once,
-    history,
-    measure,
-    new_network,
-    resolve_problem,
-)
+from ._fitting import conclude, fit_once, measure
+from ._outcome import Candidate, degeneracies, extended, history
+from ._problem import Problem, new_network, resolve_problem
+from ._stream import Stream
 from .inference import Inference
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import Reconstruction
@@ -77,16 +68,15 @@ class MixAEClustering(
     ClusterMixin,
     BaseEstimator,
 ):
-    """Clustering by a mixture of autoencoders.
+    r"""Clustering by a mixture of autoencoders.
 
     K autoencoders (*experts*) each learn the manifold of one cluster, and an assignment
     network reads what they encode and gives each row a probability for each of them.
     All train together from the start: every row is reconstructed by the experts in
     proportion to its assignment, one entropy makes each row's assignment sure, another
     keeps every expert in use, and a consistency term keeps the assignment of a row that
-    is changed a little. The method is that of Zhang, Sun, Eriksson and Balzano [1]_;
-    the consistency term, on by default, is ours (``consistency=None`` turns it off), and
-    follows [2]_.
+    is changed a little. The method is that of Zhang, Sun, Eriksson and Balzano [1]_; the
+    consistency term, which ``consistency=None`` turns off, is our addition after [2]_.
 
     Rows are centred and divided by one scale for all features, so the weights below
     serve data of any size and unit. Features of unlike units should be brought to one
@@ -243,7 +233,7 @@ class MixAEClustering(
     (5, 2)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = parameters.CONSTRAINTS  # noqa: RUF012
+    _parameter_constraints: dict[str, list[Any]] = parameters.CONSTRAINTS
 
     def __init__(
         self,
@@ -356,7 +346,7 @@ class MixAEClustering(
     def _train(
         self, problem: Problem, rows: Rows, X: ArrayLike, *, warm: bool
     ) -> tuple[Candidate, BaseException | None]:
-        """Train ``n_init`` mixtures; return the best, and what broke it off if anything.
+        """Train ``n_init`` mixtures; return the best, and what broke it off, if so.
 
         With nothing good before the interruption, it is raised.
         """
@@ -373,16 +363,20 @@ class MixAEClustering(
             network = deepcopy(self.module_) if warm else new_network(problem, seed)
             network.to(problem.device)
             monitor.begin_restart(network)
+            candidate: Candidate | None
             try:
                 candidate = fit_once(
                     problem, network, rows, moments, seed, monitor, warm=warm
                 )
             except BaseException as error:
-                interruption = error
-                candidate = getattr(error, "candidate", None)
+                candidate, interruption = getattr(error, "candidate", None), error
             if candidate and (best is None or candidate.objective < best.objective):
                 best = candidate
-            if interruption or monitor.end_restart(candidate.objective):
+            if (
+                not candidate
+                or interruption
+                or monitor.end_restart(candidate.objective)
+            ):
                 break
         if best is None:
             raise interruption  # type: ignore[misc]
@@ -699,7 +693,7 @@ class MixAEClustering(
         return Rows(X)
 
     def _problem(self, rows: Rows, spec: NetworkSpec | None = None) -> Problem:
-        """Resolve the parameters for some rows; for a given network, all but its own."""
+        """Resolve the parameters for some rows; with ``spec``, not the network's."""
         k = self.n_clusters
         if spec is None and len(rows) < k:
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={k}.")

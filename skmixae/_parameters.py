@@ -62,7 +62,7 @@ def layer_sizes(name: str, value: Any, *, at_least: int = 0) -> tuple[int, ...]:
     """Return a parameter that lists layer sizes as a tuple, or raise."""
     sizes = tuple(value) if not isinstance(value, str) else (value,)
     good = all(
-        isinstance(size, Integral) and not isinstance(size, bool) and size >= 1
+        isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 1
         for size in sizes
     )
     if not good or len(sizes) < at_least:
@@ -98,7 +98,7 @@ def is_image(shape: tuple[int, ...], architecture: Any) -> bool:
 
 
 def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
-    """Return the architecture's name (or factory), or raise where the shape is not its."""
+    """Return the architecture's name or factory, or raise where the shape is wrong."""
     if architecture == "auto":
         return "conv2d" if len(shape) == 3 else "mlp"
     if architecture in SHAPES and len(shape) not in SHAPES[architecture]:

@@ -87,7 +87,7 @@ class Inference:
         return self.scaling.undo(self._collect(rows, reconstruct))
 
     def decode(self, codes: Rows, latent_dim: int) -> FloatArray:
-        """Return rows (n, features) of codes (n, k * d), by the expert with the longest.
+        """Return rows (n, features) of codes (n, k * d), by the longest block's expert.
 
         Of ``codes(rows)`` that is the expert of each row, so its reconstruction results
         (for the cosine loss, of length one: a code does not tell the row's length).

@@ -48,7 +48,7 @@ class AssignmentNetwork(nn.Module):
             1, self.hidden.out_features, n_experts, generator=generator
         )
         with torch.no_grad():
-            self.last.weight *= LAST_LAYER_SCALE
+            self.last.weight.mul_(LAST_LAYER_SCALE)
             self.last.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class CustomExperts(Experts):
         self.hidden_features = latent_dim
         modules = [factory(self.input_shape, latent_dim) for _ in range(n_experts)]
         _check_expert(modules[0], self.input_shape, latent_dim)
-        self.experts = nn.ModuleList(modules)
+        self.experts: Any = nn.ModuleList(modules)
 
     def encode(self, x: Tensor) -> Encoded:
         """Encode flat rows (b, features) by every expert."""
@@ -56,9 +57,7 @@ class CustomExperts(Experts):
         self.experts = nn.ModuleList(self.experts[i] for i in order.tolist())
 
 
-def _check_expert(
-    expert: object, input_shape: tuple[int, ...], latent_dim: int
-) -> None:
+def _check_expert(expert: Any, input_shape: tuple[int, ...], latent_dim: int) -> None:
     """Raise unless an expert maps rows to latents and back with the right shapes."""
     if not isinstance(expert, nn.Module):
         raise TypeError(
@@ -71,16 +70,17 @@ def _check_expert(
                 f"The module that the architecture factory returned has no method "
                 f"{method!r}; it needs encode(rows) and decode(latents)."
             )
-    was_training = expert.training
+    module: Any = expert
+    was_training = module.training
     try:
-        expert.eval()
+        module.eval()
         with torch.no_grad():
             rows = torch.zeros(2, *input_shape)
-            latents = expert.encode(rows)
+            latents = module.encode(rows)
             _check_shape("encode", latents, (2, latent_dim), rows)
-            _check_shape("decode", expert.decode(latents), (2, *input_shape), latents)
+            _check_shape("decode", module.decode(latents), (2, *input_shape), latents)
     finally:
-        expert.train(was_training)
+        module.train(was_training)
 
 
 def _check_shape(

@@ -29,6 +29,12 @@ def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) ->
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
+def _permute(order: Tensor, *tensors: Tensor) -> None:
+    """Reorder the first dimension of tensors, in place."""
+    for values in tensors:
+        values.copy_(values[order])
+
+
 class ParallelLinear(nn.Module):
     """K linear maps as one weight ``[K, in, out]`` and one batched product.
 
@@ -61,7 +67,9 @@ class ParallelLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map shared rows (b, in) or each expert's own (b, k, in) to (b, k, out)."""
-        weight, bias, out_features = self.weight, self.bias, self.weight.shape[-1]
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        out_features = weight.shape[-1]
         if not self.training and out_features % OUTPUTS_TOGETHER:
             missing = -out_features % OUTPUTS_TOGETHER
             weight, bias = F.pad(weight, (0, missing)), F.pad(bias, (0, missing))
@@ -75,8 +83,7 @@ class ParallelLinear(nn.Module):
 
     def permute(self, order: Tensor) -> None:
         """Reorder the experts."""
-        self.weight.copy_(self.weight[order])
-        self.bias.copy_(self.bias[order])
+        _permute(order, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Show the sizes in ``print(module)``."""
@@ -117,7 +124,9 @@ class _ParallelConvBase(nn.Module):
     def _channels(in_channels: int, out_channels: int) -> tuple[int, int]:
         raise NotImplementedError
 
-    permute = ParallelLinear.permute
+    def permute(self, order: Tensor) -> None:
+        """Reorder the experts."""
+        _permute(order, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Show the sizes in ``print(module)``."""
@@ -227,9 +236,8 @@ class BatchNorm(nn.Module):
 
     def permute(self, order: Tensor) -> None:
         """Reorder the experts, whose channels lie side by side."""
-        for values in (self.weight, self.bias, self.running_mean, self.running_var):
-            blocks = values.view(len(order), -1)
-            blocks.copy_(blocks[order])
+        channels = (self.weight, self.bias, self.running_mean, self.running_var)
+        _permute(order, *(values.view(len(order), -1) for values in channels))
 
     @torch.no_grad()
     def _update(self, mean: Tensor, inverse_std: Tensor, n_values: int) -> None:

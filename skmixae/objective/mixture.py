@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ Regulariser = Callable[[Assign, Tensor, Tensor, torch.Generator], Tensor]
 class Network(Protocol):
     """What the objective needs of a network."""
 
-    def __call__(self, x: Tensor) -> NamedTuple:
-        """Return logits (b, k), latents (b, k, d) and decoded rows (b, k, features)."""
+    def __call__(self, x: Tensor) -> Any:
+        """Return ``logits`` (b, k) and ``decoded`` rows (b, k, features)."""
 
     def assign(self, x: Tensor) -> Tensor:
         """Return logits (b, k)."""
@@ -61,7 +61,7 @@ class Reconstruction:
     reference: float
 
     def __call__(self, decoded: Tensor, rows: Tensor) -> Tensor:
-        """Return errors (b, k) of decoded (b, k, features) against rows (b, features)."""
+        """Return errors (b, k) of decoded rows (b, k, features)."""
         error = terms.RECONSTRUCTION_ERRORS[self.loss](decoded, rows)
         return error / self.reference
 

@@ -54,13 +54,13 @@ def weighted_reconstruction(assignment: Tensor, errors: Tensor) -> Tensor:
 
 
 def sample_entropy(log_assignment: Tensor) -> Tensor:
-    """Mean entropy of the rows of (b, k): 0 when each is sure, 1 when all are uniform."""
+    """Mean entropy of the rows of (b, k): 0 when sure, 1 when uniform."""
     entropy = -(log_assignment.exp() * log_assignment).sum(-1).mean()
     return entropy / _log_n(log_assignment.shape[-1])
 
 
 def batch_entropy(assignment: Tensor) -> Tensor:
-    """Entropy of the mean of (b, k): 1 when all experts are used alike, 0 when one is."""
+    """Entropy of the mean of (b, k): 1 when experts are used alike, 0 when one is."""
     usage = assignment.mean(0)
     return torch.special.entr(usage).sum() / _log_n(len(usage))
 

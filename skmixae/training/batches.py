@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ MAP_WINDOW = 1024
 class Batch(NamedTuple):
     """Rows on the device, and which rows they are."""
 
-    index: Tensor  # (b,)
+    rows: Tensor  # (b,), their indices
     x: Tensor  # (b, features)
 
 
@@ -110,7 +110,7 @@ class Moments:
         return 1.0  # by the choice of the scale
 
 
-def _positive(value: float, above: float = 0.0) -> float:
+def _positive(value: Any, above: float = 0.0) -> float:
     """Return a scale to divide by: 1 where the data has none."""
     return float(value) if value > above else 1.0
 
@@ -124,7 +124,7 @@ class Rows:
     """Rows of a dense, CSR or memory-mapped array, gathered when asked for."""
 
     def __init__(self, array: Array | sparse.csr_array | sparse.csr_matrix) -> None:
-        self.array = array
+        self.array: Any = array
         self.n_features = array.shape[1]
 
     def __len__(self) -> int:
@@ -133,7 +133,7 @@ class Rows:
     def take(self, index: NDArray[np.intp] | slice) -> Array:
         """Return dense rows (b, features), a copy of them or a view."""
         rows = self.array[index]
-        return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+        return np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
 
     @property
     def is_mapped(self) -> bool:
@@ -210,7 +210,7 @@ def shuffled_batches(
     if mapped:
         runs = rng.permutation(-(-n_rows // MAP_RUN))
         n_windows = -(-len(runs) // MAP_WINDOW)
-        windows = (
+        windows: Iterator[NDArray[np.intp]] = (
             (runs_here[:, None] * MAP_RUN + np.arange(MAP_RUN)).ravel()
             for runs_here in np.array_split(runs, n_windows)
         )

@@ -1,4 +1,4 @@
-"""Starting points of training: labels or probabilities that the mixture learns first."""
+"""Starting points: labels or probabilities that the mixture learns first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEACHING_WEIGHT = 1.0
 def kmeans_labels(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.int32]:
-    """Return k-means labels (n,) of all rows from centres fitted on a sample of them."""
+    """Return labels (n,) of all rows by k-means centres of a sample of them."""
     n = len(batches)
     size = min(n, max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters))
     sample = np.sort(random_state.choice(n, size, replace=False))

@@ -27,7 +27,7 @@ class Objective(Protocol):
         progress: float,
         generator: torch.Generator,
     ) -> Any:
-        """Return ``terms``, scalars of which the first is minimised, and assignments."""
+        """Return ``terms``, scalars whose first is minimised, and an assignment."""
 
     def evaluate(self, network: Any, x: Tensor) -> Any:
         """Return the same without a gradient."""

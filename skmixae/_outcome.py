@@ -1,0 +1,91 @@
+"""A trained mixture: what it makes of its rows, its history, and what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .inference import Inference, Survey
+from .objective import Terms
+from .training import EpochReport, Moments, TrainingRun
+
+# An expert with less than this part of an even share is as good as unused. Above this
+# sample entropy (1 is uniform), or this share of changing labels, nothing is decided.
+UNUSED_SHARE = 0.1
+UNIFORM_ENTROPY = 0.9
+MOVING_SHARE = 0.1
+
+
+@dataclass
+class Candidate:
+    """A trained mixture, and what it makes of its rows."""
+
+    inference: Inference
+    moments: Moments
+    run: TrainingRun
+    survey: Survey
+    objective: float  # of all rows, with the weights as configured and no consistency
+
+
+def history(reports: list[EpochReport], n_experts: int) -> NDArray[np.void]:
+    """Return the history as a structured array, one row an epoch."""
+    names = [*Terms._fields, *dict.fromkeys(k for r in reports for k in r.terms)]
+    fields = [(name, np.float64) for name in dict.fromkeys(names)]
+    table = np.full(
+        len(reports),
+        np.nan,
+        dtype=[
+            *fields,
+            ("learning_rate", np.float64),
+            ("expert_share", np.float64, (n_experts,)),
+            ("label_change", np.float64),
+        ],
+    )
+    for row, report in zip(table, reports, strict=True):
+        for name, value in report.terms.items():
+            row[name] = value
+        row["learning_rate"] = report.learning_rate
+        row["expert_share"] = report.usage
+        row["label_change"] = report.label_change
+    return table
+
+
+def extended(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.void]:
+    """Append rows to a history, whose columns may be others than the new rows'."""
+    table = np.zeros(len(before) + len(after), dtype=before.dtype)
+    for name in before.dtype.names or ():
+        new = after[name] if name in (after.dtype.names or ()) else np.nan
+        table[name][: len(before)], table[name][len(before) :] = before[name], new
+    return table
+
+
+def degeneracies(candidate: Candidate) -> list[str]:
+    """Say in words what went wrong with a clustering, and which parameter to turn."""
+    usage, survey = candidate.survey.usage, candidate.survey
+    k, found = len(usage), list[str]()
+    if k == 1:
+        return found
+    if survey.sample_entropy > UNIFORM_ENTROPY:
+        found.append(
+            "assignments are still close to uniform (sample entropy "
+            f"{survey.sample_entropy:.2f} of log K): raise max_epochs, learning_rate "
+            "or sample_entropy_weight"
+        )
+    else:
+        counts = np.bincount(survey.labels, minlength=k)
+        unused = (counts == 0) | (usage < UNUSED_SHARE / k)
+        if unused.any():
+            found.append(
+                f"{unused.sum()} of {k} experts are unused: raise "
+                "batch_entropy_weight or max_epochs, lower sample_entropy_weight, or "
+                "ask for fewer n_clusters"
+            )
+    last = candidate.run.history[-1] if candidate.run.history else None
+    if last is not None and last.label_change > MOVING_SHARE:
+        found.append(
+            f"{last.label_change:.0%} of the labels still changed in the last epoch: "
+            "raise max_epochs, or lower learning_rate or learning_rate_decay"
+        )
+    return found

@@ -1,0 +1,173 @@
+"""The estimator's parameters, resolved into what a fit needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ._parameters import (
+    is_image,
+    layer_sizes,
+    resolve_architecture,
+    resolve_consistency,
+    resolve_device,
+    resolve_epochs,
+    resolve_precision,
+    resolve_shape,
+    resolve_sizes,
+    resolve_start,
+)
+from .network import MixtureOfAutoencoders, NetworkSpec, build_network
+from .objective import (
+    ADVERSARIAL_RADIUS,
+    SCHEDULES,
+    AdversarialConsistency,
+    AffineConsistency,
+    MixtureObjective,
+    Reconstruction,
+    Weights,
+)
+from .objective.schedule import Constant
+from .training import Moments, TrainingPlan
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that a fit needs to know, resolved and checked."""
+
+    spec: NetworkSpec
+    loss: str
+    weights: Weights
+    schedule: str
+    sizes: NDArray[np.float32] | None
+    input_noise: float
+    adversarial: bool
+    image_shape: tuple[int, int, int] | None  # of the affine views, where wanted
+    plan: TrainingPlan
+    batch_size: int
+    validation_fraction: float | None
+    start: NDArray | str  # labels or probabilities, or the name of a way to start
+    device: torch.device
+
+    def objective(
+        self, moments: Moments, schedule: Constant | None = None
+    ) -> MixtureObjective:
+        """Return the objective for rows of these moments."""
+        device = self.device
+        regularisers: list[Any] = []
+        # Of an experiment without the weight, or of one expert, nothing is computed.
+        if self.weights.consistency and self.spec.n_experts > 1:
+            if self.adversarial:
+                regularisers.append(AdversarialConsistency(ADVERSARIAL_RADIUS))
+            if self.image_shape is not None:
+                scaling = moments.scaling(self.loss)
+                center = torch.from_numpy(scaling.center / scaling.scale)
+                regularisers.append(
+                    AffineConsistency(self.image_shape, center.float().to(device))
+                )
+        return MixtureObjective(
+            Reconstruction(self.loss, moments.reference(self.loss)),
+            schedule or SCHEDULES[self.schedule](self.weights),
+            None if self.sizes is None else torch.from_numpy(self.sizes).to(device),
+            self.input_noise,
+            regularisers,
+        )
+
+    def check_range(self, moments: Moments) -> None:
+        """Raise where the rows are not in the range that the loss is made for."""
+        if self.loss == "bce" and not 0 <= moments.lowest <= moments.highest <= 1:
+            raise ValueError(
+                "reconstruction_loss='bce' needs features from 0 to 1. Got values from "
+                f"{moments.lowest:.6g} to {moments.highest:.6g}: scale them, with "
+                "MinMaxScaler for example, or use 'mse'."
+            )
+
+
+def resolve_problem(
+    estimator: Any, n_rows: int, n_features: int, spec: NetworkSpec | None = None
+) -> Problem:
+    """Check an estimator's parameters together and resolve them for its rows.
+
+    With ``spec`` given, the network is there already and its parameters are not read.
+    """
+    e = estimator
+    k = e.n_clusters if spec is None else spec.n_experts
+    shape = resolve_shape(e.input_shape, n_features)
+    architecture = resolve_architecture(e.architecture, shape)
+    start = resolve_start(e.init, n_rows, k)
+    device = resolve_device(e.device)
+    image = is_image(shape, architecture)
+    return Problem(
+        spec=spec or resolve_spec(e, shape, architecture),
+        loss=e.reconstruction_loss,
+        weights=Weights(
+            1.0, e.sample_entropy_weight, e.batch_entropy_weight, e.consistency_weight
+        ),
+        schedule=e.entropy_schedule,
+        sizes=resolve_sizes(e.cluster_sizes, k),
+        input_noise=e.input_noise,
+        **resolve_consistency(e.consistency, shape, image),
+        plan=TrainingPlan(
+            max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size),
+            learning_rate=e.learning_rate,
+            learning_rate_decay=e.learning_rate_decay,
+            weight_decay=e.weight_decay,
+            tol=e.tol,
+            n_iter_no_change=e.n_iter_no_change,
+            precision=resolve_precision(e.precision, device),
+        ),
+        batch_size=e.batch_size,
+        validation_fraction=e.validation_fraction,
+        start=e.init if start is None else start,
+        device=device,
+    )
+
+
+def resolve_spec(
+    estimator: Any, shape: tuple[int, ...], architecture: Any
+) -> NetworkSpec:
+    """Return the sizes of the network that an estimator asks for."""
+    e = estimator
+    return NetworkSpec(
+        n_experts=e.n_clusters,
+        input_shape=shape,
+        latent_dim=e.latent_dim,
+        architecture=architecture,
+        hidden_layer_sizes=layer_sizes(
+            "hidden_layer_sizes", e.hidden_layer_sizes, at_least=1
+        ),
+        conv_channels=layer_sizes("conv_channels", e.conv_channels, at_least=1),
+        assignment_hidden_layer_sizes=layer_sizes(
+            "assignment_hidden_layer_sizes", e.assignment_hidden_layer_sizes
+        ),
+        assignment_input=e.assignment_input,
+        activation=e.activation,
+    )
+
+
+def new_network(problem: Problem, seed: int) -> MixtureOfAutoencoders:
+    """Build a network on the problem's device, its weights drawn from ``seed``."""
+    with own_randomness(seed, problem):
+        network = build_network(problem.spec, torch.Generator().manual_seed(seed))
+    return network.to(problem.device)
+
+
+@contextmanager
+def own_randomness(seed: int, problem: Problem) -> Iterator[None]:
+    """Seed torch's global generator for a user's own modules, and put it back after.
+
+    Everything of ours draws from generators of its own; a factory's layers cannot.
+    """
+    if not callable(problem.spec.architecture):
+        yield
+        return
+    devices = [problem.device] if problem.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

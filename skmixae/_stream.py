@@ -1,0 +1,109 @@
+"""Training over chunks of rows as they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ._problem import Problem, own_randomness
+from .network import MixtureOfAutoencoders
+from .objective import SCHEDULES
+from .training import (
+    Batches,
+    EpochReport,
+    LabelBook,
+    Moments,
+    Randomness,
+    Rows,
+    Snapshot,
+    train_epoch,
+)
+
+
+class Stream:
+    """Training over chunks as they come: what one pass leaves for the next.
+
+    Parameters
+    ----------
+    problem : Problem
+        As of the first chunk.
+    network : MixtureOfAutoencoders
+        The network that is trained, in place.
+    seed : int
+        Each pass derives its own randomness from it.
+    """
+
+    def __init__(
+        self, problem: Problem, network: MixtureOfAutoencoders, seed: int
+    ) -> None:
+        self.seed, self.n_passes = seed, 0
+        self.network = network
+        self.optimizer = problem.plan.optimizer(network)
+        self.schedule = SCHEDULES[problem.schedule](problem.weights)
+
+    def train(self, problem: Problem, rows: Rows, moments: Moments) -> EpochReport:
+        """Pass once over a chunk; an error leaves the network as it was."""
+        seed = int(
+            np.random.SeedSequence([self.seed, self.n_passes]).generate_state(1)[0]
+        )
+        device, k = problem.device, problem.spec.n_experts
+        scaling = moments.scaling(problem.loss)
+        batches = Batches(rows, scaling, problem.batch_size, device)
+        book = LabelBook(len(rows), k, device)
+        before = Snapshot(self.network)
+        self.schedule.base = problem.weights
+        try:
+            with own_randomness(seed, problem):
+                terms = train_epoch(
+                    self.network,
+                    problem.objective(moments, self.schedule),
+                    batches,
+                    self.optimizer,
+                    Randomness.from_seed(seed, device),
+                    book,
+                    progress=min(
+                        self.n_passes / max(problem.plan.max_epochs - 1, 1), 1
+                    ),
+                    precision=problem.plan.precision,
+                    epoch=self.n_passes,
+                )
+        except BaseException:
+            before.restore()
+            raise
+        self.n_passes += 1
+        usage, _ = book.close()
+        # Rows of a stream are seen once: there is no label before to compare with.
+        return EpochReport(terms, problem.plan.learning_rate, usage, float("nan"))
+
+    def state(self) -> dict[str, Any]:
+        """Return plain numbers and arrays, from which `restore` goes on."""
+        moments = self.optimizer.state_dict()["state"]
+        magnitudes = getattr(self.schedule, "magnitudes", None)
+        return {
+            "seed": self.seed,
+            "n_passes": self.n_passes,
+            "magnitudes": None if magnitudes is None else magnitudes.cpu().numpy(),
+            "optimizer": {
+                f"{i}.{name}": np.asarray(torch.as_tensor(value).cpu())
+                for i, values in moments.items()
+                for name, value in values.items()
+            },
+        }
+
+    def restore(self, state: dict[str, Any]) -> Stream:
+        """Take up where ``state`` was noted."""
+        self.seed, self.n_passes = state["seed"], state["n_passes"]
+        if state["magnitudes"] is not None:
+            magnitudes = torch.from_numpy(state["magnitudes"].copy())
+            device = next(self.network.parameters()).device
+            self.schedule.magnitudes = magnitudes.to(device)  # type: ignore[attr-defined]
+        parameters = self.optimizer.param_groups[0]["params"]
+        for key, value in state["optimizer"].items():
+            i, name = key.split(".")
+            saved = torch.tensor(value)
+            if saved.dim():  # in the parameter's own layout, which the optimiser wants
+                saved = torch.empty_like(parameters[int(i)]).copy_(saved)
+            self.optimizer.state[parameters[int(i)]][name] = saved
+        return self
