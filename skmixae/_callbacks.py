@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +29,8 @@ class FitMonitor:
     ----------
     estimator : object
         The estimator being fitted.
-    X : array-like
-        What it is fitted on.
+    X, y : array-like
+        What it is fitted on, and what a callback may want to score it by.
     n_restarts, max_epochs : int
         The tasks to announce. Of a single restart only the epochs are announced.
     attributes : callable
@@ -43,20 +44,22 @@ class FitMonitor:
         self,
         estimator: Any,
         X: Any,
+        y: Any,
         *,
         n_restarts: int,
         max_epochs: int,
         attributes: Callable[[nn.Module], dict[str, Any]],
         verbose: int,
     ) -> None:
-        self.estimator, self.X, self.verbose = estimator, X, int(verbose)
+        self.about = {"estimator": estimator, "X": X, "y": y}
+        self.verbose = int(verbose)
         self.n_restarts, self.max_epochs = n_restarts, max_epochs
         self.attributes = attributes
         self.n_epochs = self.n_begun = 0
         if HAS_CALLBACKS:
             n_tasks = max_epochs if n_restarts == 1 else n_restarts
             self.root = estimator._init_callback_context(max_subtasks=n_tasks)
-            self.root.call_on_fit_task_begin(estimator=estimator, X=X)
+            self.root.call_on_fit_task_begin(**self.about)
 
     def begin_restart(self, network: nn.Module) -> None:
         """Take note that training starts."""
@@ -67,13 +70,13 @@ class FitMonitor:
             if self.n_restarts > 1:
                 self.parent = self.root.subcontext(
                     task_name="restart", max_subtasks=self.max_epochs
-                ).call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+                ).call_on_fit_task_begin(**self.about)
 
     def begin_epoch(self) -> None:
         """Take note that an epoch begins."""
         if HAS_CALLBACKS:
             self.epoch = self.parent.subcontext(task_name="epoch")
-            self.epoch.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+            self.epoch.call_on_fit_task_begin(**self.about)
 
     def end_epoch(self, report: EpochReport) -> bool:
         """Take note of an epoch; True when a callback wants training to stop."""
@@ -86,16 +89,14 @@ class FitMonitor:
                     "batch_entropy", "consistency",
                 )
             )  # fmt: skip
-            self._say(
-                f"epoch {self.n_epochs}/{self.max_epochs}  {terms}  "
-                f"labels changed {report.label_change:.1%}"
-            )
+            first = math.isnan(report.label_change)
+            moved = "" if first else f"  labels changed {report.label_change:.1%}"
+            self._say(f"epoch {self.n_epochs}/{self.max_epochs}  {terms}{moved}")
         if not HAS_CALLBACKS:
             return False
         return bool(
             self.epoch.call_on_fit_task_end(
-                estimator=self.estimator,
-                X=self.X,
+                **self.about,
                 reconstruction_attributes=lambda: self.attributes(self.network),
             )
         )
@@ -111,8 +112,7 @@ class FitMonitor:
             return False
         return bool(
             self.parent.call_on_fit_task_end(
-                estimator=self.estimator,
-                X=self.X,
+                **self.about,
                 reconstruction_attributes=lambda: self.attributes(self.network),
             )
         )
@@ -121,10 +121,10 @@ class FitMonitor:
         """Take note of the end of the fit."""
         if HAS_CALLBACKS:
             self.root.call_on_fit_task_end(
-                estimator=self.estimator,
-                X=self.X,
+                **self.about,
                 reconstruction_attributes=attributes,
             )
 
     def _say(self, line: str) -> None:
-        print(f"[{type(self.estimator).__name__}] {line}", flush=True)
+        name = type(self.about["estimator"]).__name__
+        print(f"[{name}] {line}", flush=True)

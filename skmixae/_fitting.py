@@ -81,11 +81,13 @@ def _train(
 ) -> TrainingRun:
     randomness = Randomness.from_seed(seed, problem.device)
     scaling = moments.scaling(problem.loss)
-    batches = Batches(rows, scaling, problem.batch_size, problem.device)
-    batches, validation = _split(batches, problem.validation_fraction, randomness.rows)
+    everything = Batches(rows, scaling, problem.batch_size, problem.device)
+    batches, validation = _split(
+        everything, problem.validation_fraction, randomness.rows
+    )
     objective = problem.objective(moments)
     shared: dict[str, Any] = {"n_experts": problem.spec.n_experts, "monitor": monitor}
-    start = None if warm else _start(problem, batches, seed)
+    start = None if warm else _start(problem, everything, seed)
     if start is None:
         return train(
             network, objective, batches, problem.plan, randomness,
@@ -96,12 +98,16 @@ def _train(
     first = train(network, teaching, batches, lessons, randomness, **shared)
     if not rest.max_epochs or first.stopped == "callback":
         return first
-    second = train(
-        network, objective, batches, rest, randomness,
-        validation=validation, **shared,
-    )  # fmt: skip
-    second.history[:0] = first.history
-    return second
+    try:
+        second = train(
+            network, objective, batches, rest, randomness,
+            validation=validation, **shared,
+        )  # fmt: skip
+    except BaseException as error:
+        if hasattr(error, "training_run"):
+            error.training_run = error.training_run.after(first)
+        raise
+    return second.after(first)
 
 
 def _start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:

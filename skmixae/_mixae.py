@@ -54,8 +54,8 @@ _FITTED = (
 
 # Numbers are taken in the type that they have, and cast a batch at a time.
 _DTYPES = [
+    np.float64,  # what lists become
     np.float32,
-    np.float64,
     np.float16,
     *(np.dtype(c).type for c in "bhilqBHILQ?"),
 ]
@@ -75,8 +75,8 @@ class MixAEClustering(
     All train together from the start: every row is reconstructed by the experts in
     proportion to its assignment, one entropy makes each row's assignment sure, another
     keeps every expert in use, and a consistency term keeps the assignment of a row that
-    is changed a little. The method is that of Zhang, Sun, Eriksson and Balzano [1]_; the
-    consistency term, which ``consistency=None`` turns off, is our addition after [2]_.
+    is changed a little. The method is that of Zhang, Sun, Eriksson and Balzano [1]_;
+    the consistency term, which ``consistency=None`` turns off, is ours, after [2]_.
 
     Rows are centred and divided by one scale for all features, so the weights below
     serve data of any size and unit. Features of unlike units should be brought to one
@@ -99,9 +99,10 @@ class MixAEClustering(
         Sizes of the dense hidden layers of each encoder; the decoder mirrors them.
     conv_channels : array-like of int, default=(16, 32)
         Channels of the convolutions before them, each of stride 2.
-    assignment_hidden_layer_sizes : array-like of int, default=(128,)
-        Hidden layers of the assignment network. Without any it is linear and too weak
-        for most data.
+    assignment_hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Hidden layers of the assignment network. "auto" is none on the encoders' hidden
+        layers, which serve as its own, and (128,) on latents or rows, of which a linear
+        map is too weak.
     assignment_input : {"hidden", "latents", "input"}, default="hidden"
         What the assignment network reads: the last hidden layers of all encoders side
         by side, their latents (as in the paper), or the rows themselves. Custom experts
@@ -120,10 +121,10 @@ class MixAEClustering(
         The reconstruction error: squared error; binary cross-entropy, for features in
         [0, 1]; or one minus the cosine, for text and other data whose direction
         matters. Each is divided by the error of predicting the mean.
-    sample_entropy_weight : float, default=0.25
+    sample_entropy_weight : float, default=2.0
         The weight (alpha in the paper) of the mean entropy of the assignments, which
         is minimised. Entropies are in units of log K.
-    batch_entropy_weight : float, default=1.0
+    batch_entropy_weight : float, default=8.0
         The weight (beta) of the entropy of the mean assignment of a batch, which is
         maximised, up to what a random batch of even clusters has.
     entropy_schedule : {"constant", "anneal", "balanced"}, default="constant"
@@ -139,7 +140,7 @@ class MixAEClustering(
         Changes of a row that must not change its assignment: a small step in the worst
         direction (virtual adversarial training), small random affine maps of an
         image, or both. "auto" is "both" for images and "adversarial" for other rows.
-    consistency_weight : float, default=2.0
+    consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" is 40, or as many as make 600 steps on few rows.
@@ -190,11 +191,12 @@ class MixAEClustering(
     history_ : structured ndarray of shape (n_iter_,)
         One row an epoch. ``history_["total"]`` is what was minimised and
         ``history_["objective"]`` the same with the weights as configured;
-        "reconstruction", "sample_entropy", "batch_entropy" and "consistency" are its
-        terms, each with its weight in "reconstruction_weight" and so on;
-        "learning_rate"; "expert_share" (of shape (K,)), the share of rows for each
-        expert; "label_change", the share of rows whose label changed since the epoch
-        before; and "validation_objective", where rows are held out.
+        "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
+        agreement with them that takes its place) and "consistency" are its terms, each
+        with its weight in "reconstruction_weight" and so on; "learning_rate";
+        "expert_share" (of shape (K,)), the share of rows for each expert;
+        "label_change", the share of rows whose label changed since the epoch before
+        (NaN in the first); and "validation_objective", where rows are held out.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         The share of the rows in each cluster.
     objective_ : float
@@ -243,18 +245,18 @@ class MixAEClustering(
         architecture: str | Callable[[tuple[int, ...], int], torch.nn.Module] = "auto",
         hidden_layer_sizes: ArrayLike = (48, 48),
         conv_channels: ArrayLike = (16, 32),
-        assignment_hidden_layer_sizes: ArrayLike = (128,),
+        assignment_hidden_layer_sizes: ArrayLike | Literal["auto"] = "auto",
         assignment_input: Literal["hidden", "latents", "input"] = "hidden",
         activation: str = "relu",
         input_shape: tuple[int, ...] | None = None,
         input_noise: float = 0.0,
         reconstruction_loss: Literal["mse", "bce", "cosine"] = "mse",
-        sample_entropy_weight: float = 0.25,
-        batch_entropy_weight: float = 1.0,
+        sample_entropy_weight: float = 2.0,
+        batch_entropy_weight: float = 8.0,
         entropy_schedule: Literal["constant", "anneal", "balanced"] = "constant",
         cluster_sizes: ArrayLike | None = None,
         consistency: Literal["auto", "adversarial", "affine", "both"] | None = "auto",
-        consistency_weight: float = 2.0,
+        consistency_weight: float = 20.0,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
         learning_rate: float = 2e-3,
@@ -316,7 +318,7 @@ class MixAEClustering(
             The rows. Sparse rows are densified a batch at a time, and memory maps are
             read a batch at a time.
         y : None
-            Ignored; there for scikit-learn's convention.
+            Ignored; there for scikit-learn's convention, and for callbacks that score.
 
         Returns
         -------
@@ -334,17 +336,17 @@ class MixAEClustering(
         with self._unchanged_on_error():
             warm = self.warm_start and hasattr(self, "module_")
             rows = self._check_rows(X, reset=not warm, least=2)
-            problem = self._problem(rows)
-            candidate, interruption = self._train(problem, rows, X, warm=warm)
+            problem = self._problem(rows, spec=self._network_spec if warm else None)
+            candidate, interruption = self._train(problem, rows, X, y, warm=warm)
             self._adopt(candidate, problem)
         if interruption is not None:
             raise interruption
         for finding in degeneracies(candidate):
-            warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=2)
+            warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=3)
         return self
 
     def _train(
-        self, problem: Problem, rows: Rows, X: ArrayLike, *, warm: bool
+        self, problem: Problem, rows: Rows, X: ArrayLike, y: Any, *, warm: bool
     ) -> tuple[Candidate, BaseException | None]:
         """Train ``n_init`` mixtures; return the best, and what broke it off, if so.
 
@@ -354,7 +356,7 @@ class MixAEClustering(
         problem.check_range(moments)
         n_init = 1 if warm else self.n_init
         monitor = FitMonitor(
-            self, X, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
+            self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
             attributes=partial(self._fitted, problem, moments), verbose=self.verbose,
         )  # fmt: skip
         best: Candidate | None = None
@@ -380,7 +382,8 @@ class MixAEClustering(
                 break
         if best is None:
             raise interruption  # type: ignore[misc]
-        monitor.end(partial(self._fitted, problem, moments, best.inference.network))
+        if interruption is None:
+            monitor.end(partial(self._fitted, problem, moments, best.inference.network))
         return best, interruption
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -390,7 +393,9 @@ class MixAEClustering(
         A stream of chunks trains as epochs of `fit` do: the optimiser, the running
         centre and scale of the rows, and the state of the schedule go on from one chunk
         to the next, also after `fit` or a round trip through pickle. The learning rate
-        stays, and schedules advance by a chunk as by an epoch of ``max_epochs``.
+        stays, and schedules advance by a chunk as by an epoch of ``max_epochs``. The
+        start is random; ``init``, ``n_init``, ``learning_rate_decay``,
+        ``validation_fraction`` and what stops `fit` early have no meaning here.
 
         Parameters
         ----------
@@ -414,9 +419,12 @@ class MixAEClustering(
             chunk are kept.
         """
         with self._unchanged_on_error():
+            self._validate_params()  # scikit-learn does so for the first chunk alone
             first = not hasattr(self, "module_")
             rows = self._check_rows(X, reset=first)
-            problem = self._problem(rows, spec=None if first else self._network_spec)
+            problem = self._problem(
+                rows, spec=None if first else self._network_spec, is_chunk=True
+            )
             moments = measure(rows, Moments() if first else self._moments)
             problem.check_range(moments)
             stream = self._open_stream(problem, first=first)
@@ -424,17 +432,18 @@ class MixAEClustering(
             run = TrainingRun([report])
             candidate = conclude(problem, stream.network, rows, moments, run, warm=True)
             self._adopt(candidate, problem, go_on=not first)
-            self._stream = stream
+            self._stream = stream.state()
         return self
 
     def _open_stream(self, problem: Problem, *, first: bool) -> Stream:
-        """Return the stream to train on: a new one, or the one left before."""
+        """Return the stream to train on: a new one, or on from the one before.
+
+        It trains a copy of the network, so that an error leaves all as it was.
+        """
         left = getattr(self, "_stream", None)
-        if isinstance(left, Stream):
-            return left
-        (seed,) = _seeds(self.random_state, 1)
-        network = new_network(problem, seed) if first else self.module_
-        stream = Stream(problem, network, seed)
+        seed = _seeds(self.random_state, 1)[0] if left is None else left["seed"]
+        network = new_network(problem, seed) if first else deepcopy(self.module_)
+        stream = Stream(problem, network.to(problem.device), seed)
         return stream if left is None else stream.restore(left)
 
     # -- what a fitted mixture says of rows --------------------------------------
@@ -596,15 +605,16 @@ class MixAEClustering(
 
         Parameters
         ----------
-        input_features : None
-            Ignored; there for scikit-learn's convention.
+        input_features : array-like of str, default=None
+            Only checked, against the features that X had in `fit`: the names of the
+            latents do not depend on them.
 
         Returns
         -------
         names : ndarray of str
             ``expert0_latent0``, ``expert0_latent1``, ...
         """
-        check_is_fitted(self, "_n_features_out")
+        super().get_feature_names_out(input_features)  # checks that these are X's
         d = self._network_spec.latent_dim
         names = [f"expert{i // d}_latent{i % d}" for i in range(self._n_features_out)]
         return np.asarray(names, dtype=object)
@@ -661,8 +671,6 @@ class MixAEClustering(
             state["_module_arrays"] = {k: v.cpu().numpy() for k, v in tensors.items()}
             state["_network_spec"] = asdict(state["_network_spec"])
             state["_moments"] = asdict(state["_moments"])
-        if isinstance(state.get("_stream"), Stream):
-            state["_stream"] = state["_stream"].state()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -692,10 +700,12 @@ class MixAEClustering(
         )  # fmt: skip
         return Rows(X)
 
-    def _problem(self, rows: Rows, spec: NetworkSpec | None = None) -> Problem:
-        """Resolve the parameters for some rows; with ``spec``, not the network's."""
+    def _problem(
+        self, rows: Rows, spec: NetworkSpec | None = None, *, is_chunk: bool = False
+    ) -> Problem:
+        """Resolve the parameters for some rows, and for the network where one is."""
         k = self.n_clusters
-        if spec is None and len(rows) < k:
+        if len(rows) < k and not (is_chunk and spec):
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={k}.")
         return resolve_problem(self, len(rows), rows.n_features, spec)
 

@@ -15,6 +15,7 @@ from ._parameters import (
     is_image,
     layer_sizes,
     resolve_architecture,
+    resolve_assignment,
     resolve_consistency,
     resolve_device,
     resolve_epochs,
@@ -94,17 +95,20 @@ def resolve_problem(
 ) -> Problem:
     """Check an estimator's parameters together and resolve them for its rows.
 
-    With ``spec`` given, the network is there already and its parameters are not read.
+    With ``spec`` given, the network is there already: a parameter that would make it
+    another one is refused, and ``init`` is not read.
     """
-    e = estimator
-    k = e.n_clusters if spec is None else spec.n_experts
+    e, k = estimator, estimator.n_clusters
     shape = resolve_shape(e.input_shape, n_features)
     architecture = resolve_architecture(e.architecture, shape)
-    start = resolve_start(e.init, n_rows, k)
+    asked = resolve_spec(e, shape, architecture)
+    if spec is not None:
+        check_same_network(spec, asked)
+    start = resolve_start(e.init, n_rows, k) if spec is None else None
     device = resolve_device(e.device)
     image = is_image(shape, architecture)
     return Problem(
-        spec=spec or resolve_spec(e, shape, architecture),
+        spec=spec or asked,
         loss=e.reconstruction_loss,
         weights=Weights(
             1.0, e.sample_entropy_weight, e.batch_entropy_weight, e.consistency_weight
@@ -124,7 +128,7 @@ def resolve_problem(
         ),
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
-        start=e.init if start is None else start,
+        start="random" if spec is not None else e.init if start is None else start,
         device=device,
     )
 
@@ -135,20 +139,37 @@ def resolve_spec(
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
     return NetworkSpec(
-        n_experts=e.n_clusters,
+        n_experts=int(e.n_clusters),
         input_shape=shape,
-        latent_dim=e.latent_dim,
+        latent_dim=int(e.latent_dim),
         architecture=architecture,
         hidden_layer_sizes=layer_sizes(
             "hidden_layer_sizes", e.hidden_layer_sizes, at_least=1
         ),
         conv_channels=layer_sizes("conv_channels", e.conv_channels, at_least=1),
-        assignment_hidden_layer_sizes=layer_sizes(
-            "assignment_hidden_layer_sizes", e.assignment_hidden_layer_sizes
+        assignment_hidden_layer_sizes=resolve_assignment(
+            e.assignment_hidden_layer_sizes, e.assignment_input, architecture
         ),
         assignment_input=e.assignment_input,
         activation=e.activation,
     )
+
+
+def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
+    """Raise where the parameters ask for another network than the fitted one."""
+    changed = [
+        "n_clusters" if name == "n_experts" else name
+        for name, value in vars(fitted).items()
+        if value != getattr(asked, name)
+        # A factory may be another object after a round trip through a file.
+        and not (callable(value) and callable(getattr(asked, name)))
+    ]
+    if changed:
+        raise ValueError(
+            f"The parameters {changed} differ from those of the fitted network, which "
+            "partial_fit, and fit with warm_start=True, train on. They must stay as "
+            "they were; to start over, call fit with warm_start=False."
+        )
 
 
 def new_network(problem: Problem, seed: int) -> MixtureOfAutoencoders:

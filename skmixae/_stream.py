@@ -17,18 +17,20 @@ from .training import (
     Moments,
     Randomness,
     Rows,
-    Snapshot,
     train_epoch,
 )
 
 
 class Stream:
-    """Training over chunks as they come: what one pass leaves for the next.
+    """One pass over a chunk, and what it leaves for the next.
+
+    Between chunks only `state` is kept, so that parameters set in between count, and a
+    stream that was stored goes on as one that was not.
 
     Parameters
     ----------
     problem : Problem
-        As of the first chunk.
+        As of this chunk.
     network : MixtureOfAutoencoders
         The network that is trained, in place.
     seed : int
@@ -44,7 +46,7 @@ class Stream:
         self.schedule = SCHEDULES[problem.schedule](problem.weights)
 
     def train(self, problem: Problem, rows: Rows, moments: Moments) -> EpochReport:
-        """Pass once over a chunk; an error leaves the network as it was."""
+        """Pass once over a chunk."""
         seed = int(
             np.random.SeedSequence([self.seed, self.n_passes]).generate_state(1)[0]
         )
@@ -52,26 +54,18 @@ class Stream:
         scaling = moments.scaling(problem.loss)
         batches = Batches(rows, scaling, problem.batch_size, device)
         book = LabelBook(len(rows), k, device)
-        before = Snapshot(self.network)
-        self.schedule.base = problem.weights
-        try:
-            with own_randomness(seed, problem):
-                terms = train_epoch(
-                    self.network,
-                    problem.objective(moments, self.schedule),
-                    batches,
-                    self.optimizer,
-                    Randomness.from_seed(seed, device),
-                    book,
-                    progress=min(
-                        self.n_passes / max(problem.plan.max_epochs - 1, 1), 1
-                    ),
-                    precision=problem.plan.precision,
-                    epoch=self.n_passes,
-                )
-        except BaseException:
-            before.restore()
-            raise
+        with own_randomness(seed, problem):
+            terms = train_epoch(
+                self.network,
+                problem.objective(moments, self.schedule),
+                batches,
+                self.optimizer,
+                Randomness.from_seed(seed, device),
+                book,
+                progress=min(self.n_passes / max(problem.plan.max_epochs - 1, 1), 1),
+                precision=problem.plan.precision,
+                epoch=self.n_passes,
+            )
         self.n_passes += 1
         usage, _ = book.close()
         # Rows of a stream are seen once: there is no label before to compare with.
@@ -102,8 +96,9 @@ class Stream:
         parameters = self.optimizer.param_groups[0]["params"]
         for key, value in state["optimizer"].items():
             i, name = key.split(".")
-            saved = torch.tensor(value)
+            parameter = parameters[int(i)]
+            saved = torch.tensor(value, device=parameter.device)
             if saved.dim():  # in the parameter's own layout, which the optimiser wants
-                saved = torch.empty_like(parameters[int(i)]).copy_(saved)
-            self.optimizer.state[parameters[int(i)]][name] = saved
+                saved = torch.empty_like(parameter).copy_(saved)
+            self.optimizer.state[parameter][name] = saved
         return self

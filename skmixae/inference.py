@@ -114,18 +114,17 @@ class Inference:
             errors = self.reconstruction(out.decoded, x)
             return out.logits.argmax(-1).to(torch.int32), log_assignment, errors
 
-        labels, totals = [], np.zeros(2)
+        n = len(rows)
+        labels, n_seen, totals = np.empty(n, np.int32), 0, np.zeros(2)
         usage = torch.zeros(self.network.n_experts, dtype=torch.float64)
         for best, log_assignment, errors in self._map(rows, look):
             assignment = log_assignment.exp()
-            labels.append(best.numpy())
+            labels[n_seen : n_seen + len(best)] = best.numpy()
+            n_seen += len(best)
             usage += assignment.sum(0)
             totals[0] += len(best) * weighted_reconstruction(assignment, errors).item()
             totals[1] += len(best) * sample_entropy(log_assignment).item()
-        n = len(rows)
-        return Survey(
-            np.concatenate(labels), (usage / n).float().numpy(), *(totals / n).tolist()
-        )
+        return Survey(labels, (usage / n).float().numpy(), *(totals / n).tolist())
 
     def _activate(self, decoded: Tensor) -> Tensor:
         """Turn what the decoders put out into scaled rows."""
@@ -141,10 +140,18 @@ class Inference:
         function: Callable[[Tensor], Tensor],
         scaling: Scaling | None = None,
     ) -> NDArray:
-        parts = [
+        parts = (
             out[0].numpy() for out in self._map(rows, lambda x: (function(x),), scaling)
-        ]
-        return np.concatenate(parts)
+        )
+        # In place: small results kept among large temporary ones would pin the memory
+        # between them, and joining them in the end would need room for both.
+        first = next(parts)
+        collected = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        collected[: len(first)], n_seen = first, len(first)
+        for part in parts:
+            collected[n_seen : n_seen + len(part)] = part
+            n_seen += len(part)
+        return collected
 
     @torch.inference_mode()
     def _map(

@@ -1,7 +1,6 @@
 """scikit-learn's checks, on every kind of configuration, and those it leaves out."""
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +13,14 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 from sklearn.utils.fixes import parse_version
 
 from skmixae import MixAEClustering
-from skmixae._fitting import resolve_problem
 
 # A mixture of a few steps tells what the checks ask for, and no more.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     # On scikit-learn < 1.8 a skipped check warns.
     "ignore::sklearn.exceptions.SkipTestWarning",
+    # The output checks pass frames to what was fitted on arrays, and back.
+    "ignore:X (has|does not have valid) feature names:UserWarning",
 )
 
 # scikit-learn reads `classifier_tags.multi_class` of whatever has `predict_proba` and
@@ -35,42 +35,16 @@ EXPECTED_FAILURES = {
 class RowsAsImages(MixAEClustering):
     """Reads rows of any length as images of one line: the checks' lengths vary."""
 
-    def __init__(
-        self,
-        n_clusters=8,
-        *,
-        architecture="conv2d",
-        latent_dim=2,
-        hidden_layer_sizes=(8,),
-        conv_channels=(4,),
-        assignment_hidden_layer_sizes=(16,),
-        consistency="auto",
-        max_epochs=30,
-        learning_rate=1e-2,
-        random_state=None,
-    ):
-        super().__init__(
-            n_clusters,
-            architecture=architecture,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            conv_channels=conv_channels,
-            assignment_hidden_layer_sizes=assignment_hidden_layer_sizes,
-            consistency=consistency,
-            max_epochs=max_epochs,
-            learning_rate=learning_rate,
-            random_state=random_state,
-        )
-
-    def _problem(self, rows, spec=None):
-        if spec is None and len(rows) < self.n_clusters:
-            return super()._problem(rows)
-        parameters = vars(self) | {"input_shape": (1, rows.n_features)}
-        settings = SimpleNamespace(**parameters)
-        return resolve_problem(settings, len(rows), rows.n_features, spec)
+    def _problem(self, rows, *args, **kwargs):
+        asked = self.input_shape
+        self.input_shape = (1, rows.n_features)
+        try:
+            return super()._problem(rows, *args, **kwargs)
+        finally:
+            self.input_shape = asked
 
 
-def small(**params):
+def small(kind=MixAEClustering, **params):
     defaults = {
         "latent_dim": 2,
         "hidden_layer_sizes": (8,),
@@ -79,13 +53,13 @@ def small(**params):
         "max_epochs": 30,
         "learning_rate": 1e-2,
     }
-    return MixAEClustering(**defaults | params)
+    return kind(**defaults | params)
 
 
 CONFIGURATIONS = {
     "mlp": small(),
     "conv1d": small(architecture="conv1d"),
-    "conv2d": RowsAsImages(),
+    "conv2d": small(RowsAsImages, architecture="conv2d"),
     "anneal": small(entropy_schedule="anneal", consistency=None),
     "balanced": small(entropy_schedule="balanced", consistency=None),
     "kmeans": small(init="kmeans", consistency=None),
@@ -112,3 +86,68 @@ STRICT = (
 )
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)
+
+
+@pytest.mark.slow
+def test_the_defaults_pass_the_whole_suite():
+    check_estimator(MixAEClustering(), expected_failed_checks=EXPECTED_FAILURES)
+
+
+# ---------------------------------------------------------------------------
+# Checks that the suite leaves out
+# ---------------------------------------------------------------------------
+
+LEFT_OUT = [
+    "check_dataframe_column_names_consistency",
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_get_feature_names_out_error",
+    "check_inplace_ensure_writeable",
+]
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+@pytest.mark.parametrize("kind", ["mlp", "conv2d"])
+def test_check_that_the_suite_leaves_out_passes(kind, name):
+    estimator = clone(CONFIGURATIONS[kind]).set_params(max_epochs=3)
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+def test_sparse_rows_of_every_format_fit_and_predict(kind, container):
+    # As check_estimator_sparse_array and _matrix mean to, with the number of clusters
+    # for the number of classes.
+    rng = np.random.RandomState(0)
+    X = rng.uniform(size=(40, 3))
+    X[X < 0.6] = 0
+    estimator = clone(CONFIGURATIONS[kind]).set_params(max_epochs=2, n_clusters=4)
+    for format_ in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr"):
+        rows = container(X).asformat(format_)
+        estimator.fit(rows)
+        assert estimator.predict(rows).shape == (40,)
+        assert estimator.predict_proba(rows).shape == (40, 4)
+        assert estimator.transform(rows).shape == (40, 8)
+
+
+def test_sparse_rows_with_long_indices_are_taken():
+    X = sparse.random_array((40, 3), density=0.4, format="csr", random_state=0)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    model = clone(CONFIGURATIONS["mlp"]).set_params(max_epochs=2, n_clusters=2)
+    labels = model.fit(X).predict(X.toarray())
+    np.testing.assert_array_equal(model.predict(X), labels)
+
+
+def test_a_healthy_fit_of_the_checks_does_not_warn():
+    """The warnings filtered above are our own findings, and nothing else is hidden."""
+    X = np.random.RandomState(0).normal(size=(60, 2))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clone(CONFIGURATIONS["mlp"]).set_params(n_clusters=2, random_state=0).fit(X)
+    assert {w.category for w in caught} <= {ConvergenceWarning}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import DenseStack
-from .parallel import BatchNorm, ParallelLinear
+from .parallel import ParallelLinear
 
 # Small enough that training starts with every assignment near uniform (as IMSAT does,
 # arXiv 1702.08720), large enough that experts of equal skill part.
@@ -39,8 +39,6 @@ class AssignmentNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_experts = n_experts
-        # Latents have no scale of their own; without this the gate starts by luck.
-        self.norm = BatchNorm(in_features)
         self.hidden = DenseStack(
             1, in_features, hidden_layer_sizes, activation, generator=generator
         )
@@ -53,14 +51,13 @@ class AssignmentNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, features) to logits (b, k)."""
-        return self.last(self.hidden(self.norm(x)).flatten(1)).flatten(1)
+        return self.last(self.hidden(x).flatten(1)).flatten(1)
 
     def permute(self, order: Tensor, *, per_expert: bool) -> None:
         """Reorder the logits and, where it reads K blocks, what is read."""
         self.last.weight.copy_(self.last.weight[:, :, order])
         self.last.bias.copy_(self.last.bias[:, order])
         if per_expert:
-            self.norm.permute(order)
             first = (*self.hidden.linears, self.last)[0].weight  # (1, k * h, out)
             blocks = first.view(len(order), -1, first.shape[-1])
             blocks.copy_(blocks[order])

@@ -35,7 +35,13 @@ class CustomExperts(Experts):
         self.input_shape = tuple(input_shape)
         self.hidden_features = latent_dim
         modules = [factory(self.input_shape, latent_dim) for _ in range(n_experts)]
-        _check_expert(modules[0], self.input_shape, latent_dim)
+        for module in modules:
+            _check_expert(module, self.input_shape, latent_dim)
+        if len(set(modules)) < n_experts:
+            raise ValueError(
+                "The factory given as architecture must build a new module each time "
+                "that it is called: experts that share their weights are one expert."
+            )
         self.experts: Any = nn.ModuleList(modules)
 
     def encode(self, x: Tensor) -> Encoded:

@@ -78,18 +78,18 @@ class MixtureOfAutoencoders(nn.Module):
         """Leave running statistics alone for a while: perturbed rows are not data."""
         own = [m for m in self.modules() if isinstance(m, BatchNorm)]
         custom = [m for m in self.modules() if isinstance(m, _BatchNorm)]
-        momenta = [m.momentum for m in custom]
+        tracked = [m.track_running_stats for m in custom]
         try:
             for module in own:
                 module.track = False
-            for other in custom:
-                other.momentum = 0.0
+            for other in custom:  # not momentum: their counts would go on
+                other.track_running_stats = False
             yield
         finally:
             for module in own:
                 module.track = True
-            for other, momentum in zip(custom, momenta, strict=True):
-                other.momentum = momentum
+            for other, value in zip(custom, tracked, strict=True):
+                other.track_running_stats = value
 
     @torch.no_grad()
     def permute_experts(self, order: Tensor) -> None:

@@ -243,9 +243,10 @@ class BatchNorm(nn.Module):
     def _update(self, mean: Tensor, inverse_std: Tensor, n_values: int) -> None:
         self.n_updates += 1
         momentum = (1.0 / self.n_updates).clamp(min=RUNNING_MOMENTUM)
-        variance = inverse_std.float().pow(-2).sub_(self.eps)
+        dtype = self.running_var.dtype
+        variance = inverse_std.to(dtype).pow(-2).sub_(self.eps)
         variance *= n_values / (n_values - 1)
-        self.running_mean.lerp_(mean.float(), momentum)
+        self.running_mean.lerp_(mean.to(dtype), momentum)
         self.running_var.lerp_(variance, momentum)
 
 

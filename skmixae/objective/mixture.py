@@ -38,7 +38,7 @@ class Terms(NamedTuple):
     objective: Tensor  # the same with the weights as configured: comparable over time
     reconstruction: Tensor
     sample_entropy: Tensor
-    batch_entropy: Tensor
+    batch_entropy: Tensor  # or the agreement with known sizes, in its place
     consistency: Tensor
     reconstruction_weight: Tensor
     sample_entropy_weight: Tensor
@@ -121,15 +121,15 @@ class MixtureObjective:
 
         ``n_rows`` says how many rows an assignment already averaged stands for.
         """
-        rewarded = (
-            terms.batch_entropy(assignment)
-            if self.sizes is None
-            else terms.size_agreement(assignment, self.sizes)
-        )
         ceiling = terms.batch_entropy_ceiling(
             assignment.shape[-1], n_rows or len(assignment)
         )
-        return rewarded.clamp(max=ceiling)
+        return self._rewarded(assignment).clamp(max=ceiling)
+
+    def _rewarded(self, assignment: Tensor) -> Tensor:
+        if self.sizes is None:
+            return terms.batch_entropy(assignment)
+        return terms.size_agreement(assignment, self.sizes)
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if not self.input_noise:
@@ -174,7 +174,7 @@ class MixtureObjective:
             weigh(base, *parts).detach(),
             reconstruction.detach(),
             sample_entropy.detach(),
-            batch_entropy.detach(),
+            self._rewarded(assignment.detach()),  # as it takes part in the total
             consistency.detach(),
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )

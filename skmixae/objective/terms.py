@@ -61,7 +61,8 @@ def sample_entropy(log_assignment: Tensor) -> Tensor:
 
 def batch_entropy(assignment: Tensor) -> Tensor:
     """Entropy of the mean of (b, k): 1 when experts are used alike, 0 when one is."""
-    usage = assignment.mean(0)
+    # The slope at zero is infinite, and of a dead expert's share the gradient a NaN.
+    usage = assignment.mean(0).clamp(min=torch.finfo(assignment.dtype).tiny)
     return torch.special.entr(usage).sum() / _log_n(len(usage))
 
 

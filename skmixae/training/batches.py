@@ -72,7 +72,8 @@ class Moments:
         """Take rows (b, features) into account."""
         rows = np.asarray(rows, dtype=np.float64)
         n, total = len(rows), self.n_rows + len(rows)
-        mean = rows.mean(0)
+        # From the first row on: a constant feature then has its very value as its mean.
+        mean = rows[0] + (rows - rows[0]).mean(0)
         step = mean - self.mean
         self.scatter += np.square(rows - mean).sum()
         self.scatter += np.square(step).sum() * self.n_rows * n / total

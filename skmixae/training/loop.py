@@ -95,6 +95,15 @@ class TrainingRun:
     best_epoch: int = -1
     stopped: str = "max_epochs"
 
+    def after(self, first: TrainingRun) -> TrainingRun:
+        """Return this run with the one before it, whose best weights it began with."""
+        n_first, is_better = len(first.history), self.best_epoch >= 0
+        return replace(
+            self,
+            history=first.history + self.history,
+            best_epoch=n_first + self.best_epoch if is_better else first.best_epoch,
+        )
+
 
 class TrainingDiverged(FloatingPointError):
     """The loss or the weights are no longer finite."""
@@ -121,6 +130,7 @@ class LabelBook:
         small = torch.int16 if n_experts < 2**15 else torch.int32
         self.labels = torch.full((n_rows,), -1, dtype=small, device=device)
         self.n_changed = torch.zeros((), dtype=torch.int64, device=device)
+        self.is_empty = True
         self.usage = torch.zeros(n_experts, dtype=torch.float64, device=device)
 
     def note(self, index: Tensor, assignment: Tensor) -> None:
@@ -131,12 +141,17 @@ class LabelBook:
         self.usage += assignment.sum(0)
 
     def close(self) -> tuple[NDArray[np.float64], float]:
-        """Return usage and share of changed labels of the pass, and start anew."""
+        """Return usage and share of changed labels of the pass, and start anew.
+
+        In the first pass there is no label before, and the share is NaN.
+        """
         usage, changed = self.usage.cpu().numpy(), self.n_changed.item()
         self.usage = torch.zeros_like(self.usage)
         self.n_changed.zero_()
         n_rows = usage.sum()
-        return usage / n_rows, changed / n_rows
+        share = math.nan if self.is_empty else changed / n_rows
+        self.is_empty = False
+        return usage / n_rows, share
 
 
 class Snapshot:

@@ -1,0 +1,1 @@
+"""What is measured, each with one entry point: ``python -m benchmarks.NAME``."""

@@ -1,0 +1,248 @@
+"""The state of an estimator as arrays and JSON, and back, without trust.
+
+What JSON has no word for is an object of one key: ``{"tuple": [...]}``, ``{"dict":
+{...}}``, ``{"scalar": ["float32", 0.5]}``, ``{"array": "labels_"}`` (a tensor's name),
+``{"columns": ...}`` (a structured array), ``{"texts": [...]}`` (an array of text) and
+``{"factory": "module.name"}`` (for people to read; nothing is imported).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import fields
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .network import NetworkSpec, build_network
+from .objective import RECONSTRUCTION_ERRORS
+from .training import Moments
+
+Arrays = dict[str, NDArray]
+
+ANEW = "Save the estimator again, or fetch the file again from where it came."
+
+# The types that numpy and safetensors have in common.
+_DTYPES = {
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64",
+}  # fmt: skip
+# What Adam keeps for each weight, as a Stream notes it.
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+def encode(value: Any, name: str, tensors: Arrays) -> Any:
+    """Return what JSON can hold of a value, and add its arrays to ``tensors``.
+
+    Raises
+    ------
+    TypeError
+        If only pickle could store it. The message names the parameter, the first part
+        of ``name``.
+    """
+    if isinstance(value, np.generic) and value.dtype.name in _DTYPES:
+        return {"scalar": [value.dtype.name, value.item()]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, name, tensors)
+    if isinstance(value, dict):
+        items = {n: encode(v, f"{name}/{n}", tensors) for n, v in value.items()}
+        return {"dict": items}
+    if isinstance(value, list | tuple):
+        values = [encode(v, f"{name}/{i}", tensors) for i, v in enumerate(value)]
+        return values if isinstance(value, list) else {"tuple": values}
+    if callable(value) and name.endswith("architecture"):
+        label = getattr(value, "__qualname__", type(value).__qualname__)
+        return {"factory": f"{getattr(value, '__module__', '')}.{label}"}
+    raise _unstorable(value, name)
+
+
+def _encode_array(value: NDArray, name: str, tensors: Arrays) -> Any:
+    if value.dtype.names:
+        columns = {n: value[n] for n in value.dtype.names}
+        return {"columns": encode(columns, name, tensors)}
+    if value.dtype.name in _DTYPES:
+        native = value.dtype.newbyteorder("=")
+        tensors[name] = np.asarray(value, dtype=native, order="C")
+        return {"array": name}
+    if value.dtype == object and _are_texts(value):
+        return {"texts": value.tolist()}
+    raise _unstorable(value, name)
+
+
+def _unstorable(value: Any, name: str) -> TypeError:
+    parameter = name.split("/")[0]
+    kind = (
+        f"an array of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
+    )
+    return TypeError(
+        f"The {parameter!r} parameter is {kind}, which cannot be stored without "
+        f"pickle. Replace it before saving: set_params({parameter}=...) takes None, "
+        "numbers, text, and lists or arrays of them."
+    )
+
+
+def decode(value: Any, tensors: Arrays, factory: Callable | None) -> Any:
+    """Return the value that `encode` was given, taking its arrays out of ``tensors``.
+
+    Raises
+    ------
+    ValueError
+        If the value is none that `encode` writes, a tensor is missing, or there is a
+        factory of custom experts in it and ``factory`` is None.
+    """
+    if isinstance(value, list):
+        return [decode(item, tensors, factory) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, content),) = value.items()
+    if tag == "dict":
+        return {n: decode(item, tensors, factory) for n, item in content.items()}
+    if tag == "tuple":
+        return tuple(decode(content, tensors, factory))
+    if tag == "columns":
+        return _table(decode(content, tensors, factory))
+    if tag == "array":
+        require(content in tensors, f"the tensor {content!r} is missing")
+        return tensors.pop(content)
+    if tag == "texts":
+        return np.array(content, dtype=object)
+    if tag == "scalar" and content[0] in _DTYPES:
+        return np.dtype(content[0]).type(content[1])
+    require(tag == "factory", f"{tag!r} is no kind of value")
+    if factory is None:
+        raise ValueError(
+            f"its experts are made by the factory {content!r}, which a file cannot "
+            "hold. Give the factory: load(path, architecture=...)."
+        )
+    return factory
+
+
+def _table(columns: Arrays) -> NDArray[np.void]:
+    """Return a structured array of columns."""
+    lengths = {len(column) for column in columns.values()}
+    require(len(lengths) == 1, "columns differ in length")
+    dtype = [(name, column.dtype, column.shape[1:]) for name, column in columns.items()]
+    table = np.empty(lengths.pop(), dtype=dtype)
+    for name, column in columns.items():
+        table[name] = column
+    return table
+
+
+# -- what the state of a fitted estimator must be ---------------------------------
+
+
+def require(good: Any, what: str) -> None:
+    """Raise ValueError, saying ``what`` is wrong with a file, unless it is good."""
+    if not good:
+        raise ValueError(f"{what}. {ANEW}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and bool(value >= 0)
+
+
+def _is_vector(value: Any, kinds: str) -> bool:
+    is_array = isinstance(value, np.ndarray)
+    return is_array and value.dtype.kind in kinds and value.ndim == 1
+
+
+def _are_texts(values: NDArray) -> bool:
+    return all(isinstance(value, str) for value in values.flat)
+
+
+def _has(value: Any, names: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == set(names)
+
+
+# The attributes that a file may set, and what each must be. The first five are needed.
+FITTED: dict[str, Callable[[Any], bool]] = {
+    "n_features_in_": _is_count,
+    "_fitted_loss": lambda v: v in list(RECONSTRUCTION_ERRORS),
+    "_network_spec": lambda v: _has(v, (f.name for f in fields(NetworkSpec))),
+    "_moments": lambda v: _has(v, (f.name for f in fields(Moments))),
+    "_module_arrays": lambda v: isinstance(v, dict),
+    "feature_names_in_": lambda v: _is_vector(v, "O") and _are_texts(v),
+    "labels_": lambda v: _is_vector(v, "iu"),
+    "history_": lambda v: _is_vector(v, "V"),
+    "n_iter_": _is_count,
+    "cluster_sizes_": lambda v: _is_vector(v, "f"),
+    "objective_": lambda v: isinstance(v, Real),
+    "_stream": lambda v: _has(v, ("seed", "n_passes", "magnitudes", "optimizer")),
+    "_sklearn_output_config": lambda v: (
+        _has(v, ["transform"]) and isinstance(v["transform"], str | None)
+    ),
+}
+_NEEDED = list(FITTED)[:5]
+
+
+def check_fitted(fitted: dict[str, Any]) -> None:
+    """Raise unless fitted attributes belong to one estimator that can predict.
+
+    A checksum protects against accidents only: whoever alters a file can renew it.
+    """
+    missing = [name for name in _NEEDED if name not in fitted]
+    require(not missing, f"it lacks {', '.join(missing)}")
+    for name, value in fitted.items():
+        require(FITTED[name](value), f"{name} is not as it should be")
+    spec = NetworkSpec(**fitted["_network_spec"])
+    n_features = fitted["n_features_in_"]
+    require(spec.n_features == n_features, f"input_shape has not {n_features} features")
+    names = fitted.get("feature_names_in_")
+    require(names is None or len(names) == n_features, "there are other feature names")
+    moments = dict(fitted["_moments"])
+    means = moments.pop("mean"), moments.pop("mean_direction")
+    good = all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
+    good &= all(isinstance(number, Real) for number in moments.values())
+    require(good and moments["n_rows"] > 0, "_moments are not those of the features")
+    sizes = fitted.get("cluster_sizes_")
+    require(
+        sizes is None or len(sizes) == spec.n_experts, "cluster_sizes_ are not K sizes"
+    )
+    network = _check_network(spec, fitted["_module_arrays"])
+    if "_stream" in fitted:
+        _check_stream(fitted["_stream"], list(network.parameters()))
+
+
+def _check_network(spec: NetworkSpec, arrays: Arrays) -> torch.nn.Module:
+    """Return the network of a specification; raise unless arrays are its weights."""
+    found = {name: (a.shape, f"torch.{a.dtype.name}") for name, a in arrays.items()}
+    n_numbers = sum(array.size for array in arrays.values())
+    require(1 <= spec.n_experts <= n_numbers, "n_experts are more than its weights")
+    # Sizes that were altered must not fill the memory: weights on "meta" have none.
+    generator, own = torch.Generator(), callable(spec.architecture)
+    with torch.random.fork_rng([]), nullcontext() if own else torch.device("meta"):
+        network = build_network(spec, generator)
+    wanted = {
+        name: (tuple(tensor.shape), str(tensor.dtype))
+        for name, tensor in network.state_dict().items()
+    }
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise ValueError(
+                f"the weight {name!r} is {found.get(name, 'missing')}, where "
+                f"{'the factory makes' if own else 'its network has'} "
+                f"{wanted.get(name, 'none')}. "
+                + ("Give the factory that it was fitted with." if own else ANEW)
+            )
+    return network
+
+
+def _check_stream(stream: dict[str, Any], weights: list[torch.nn.Parameter]) -> None:
+    """Raise unless a stream of `partial_fit` can go on with these weights."""
+    magnitudes, moments = stream["magnitudes"], stream["optimizer"]
+    good = _is_count(stream["seed"]) and _is_count(stream["n_passes"])
+    good &= magnitudes is None or np.shape(magnitudes) == (3,)
+    seen = {int(key.split(".")[0]) for key in moments}
+    good &= seen <= set(range(len(weights)))
+    good &= _has(moments, [f"{i}.{name}" for i in seen for name in _ADAM])
+    require(good, "_stream is not one of partial_fit")
+    for key, value in moments.items():
+        i, name = key.split(".")
+        shape = () if name == "step" else tuple(weights[int(i)].shape)
+        require(value.shape == shape and value.dtype.kind == "f", f"{key} does not fit")

@@ -1,0 +1,376 @@
+"""Consistency of the assignment under small moves and under affine views."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from skmixae.network import NetworkSpec, build_network
+from skmixae.objective import AdversarialConsistency, AffineConsistency
+from skmixae.objective.consistency import neighbour_distance, random_affine
+from skmixae.objective.terms import divergence
+
+NOTHING = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0}
+EPS = torch.finfo(torch.float32).eps
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def rows(n=40, n_features=6, seed=0):
+    return torch.randn(n, n_features, generator=generator(seed))
+
+
+def smooth_assign(n_features=6, n_experts=4, seed=1):
+    """Build a fixed, curved assignment without any normalisation."""
+    first = torch.randn(n_features, 8, generator=generator(seed))
+    last = torch.randn(8, n_experts, generator=generator(seed + 1))
+    return lambda x: 2 * torch.tanh(x @ first) @ last
+
+
+class Recorder:
+    """Pass rows on to an assignment, and keep what was asked."""
+
+    def __init__(self, assign):
+        self.assign, self.asked = assign, []
+
+    def __call__(self, x):
+        self.asked.append(x.detach())
+        return self.assign(x)
+
+
+# ---------------------------------------------------------------------------
+# Nearest neighbours
+# ---------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 60), st.integers(1, 5), st.integers(0, 99))
+def test_neighbour_distance_equals_a_loop(n, n_features, seed):
+    x = rows(n, n_features, seed)
+    expected = [
+        min(math.dist(x[i], x[j]) for j in range(n) if j != i) for i in range(n)
+    ]
+    distances = neighbour_distance(x)
+    assert distances.shape == (n, 1)
+    # Larger batches take squares apart, |a|² + |b|² - 2ab: the square of a distance
+    # is then right to some roundings of the squared lengths.
+    error = 16 * EPS * float(x.square().sum(1).max())
+    squares = torch.tensor(expected)[:, None].square()
+    assert (distances.square() - squares).abs().max() <= error
+
+
+def test_a_row_alone_has_no_neighbour_and_twins_are_at_no_distance():
+    assert neighbour_distance(rows(1)).tolist() == [[0.0]]
+    x = rows(3)
+    assert neighbour_distance(torch.cat([x, x])).max() == 0
+
+
+# ---------------------------------------------------------------------------
+# Adversarial moves
+# ---------------------------------------------------------------------------
+
+
+def log_assignment_of(assign, x):
+    return assign(x).log_softmax(-1).detach()
+
+
+@pytest.mark.parametrize("radius", [0.25, 1.0])
+def test_rows_move_by_the_radius_in_units_of_their_local_scale(radius):
+    x, assign = rows(), Recorder(smooth_assign())
+    target = log_assignment_of(assign.assign, x)
+    AdversarialConsistency(radius)(assign, x, target, generator())
+    expected = radius * local_scale(x)[:, 0]
+    for asked in assign.asked:
+        moved = (asked - x).norm(dim=1)
+        # x + step is rounded at the size of x, for each of its features.
+        torch.testing.assert_close(moved, expected, rtol=1e-5, atol=20 * EPS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_adversarial_moves_change_more_than_random_moves_of_the_same_length(seed):
+    x, assign = rows(seed=seed), smooth_assign(seed=seed)
+    target = log_assignment_of(assign, x)
+    radius = 0.25 * local_scale(x)
+
+    def random_divergence(i):
+        direction = F.normalize(rows(*x.shape, seed=100 + i))
+        return divergence(target, assign(x + radius * direction).log_softmax(-1))
+
+    random = torch.stack([random_divergence(i) for i in range(30)])
+    adversarial = torch.stack(
+        [
+            AdversarialConsistency(0.25)(assign, x, target, generator(i))
+            for i in range(30)
+        ]
+    )
+    assert adversarial.mean() > random.mean()
+    # The direction of most change, and not merely a better one: of the order of the
+    # number of features in which a random direction spends its length.
+    assert adversarial.mean() > 2 * random.mean()
+
+
+def test_adversarial_divergence_approaches_the_worst_of_many_directions():
+    """In two features, all directions can be tried."""
+    x, assign = rows(30, 2), smooth_assign(2)
+    target = log_assignment_of(assign, x)
+    radius = 0.25 * local_scale(x)
+    angles = torch.linspace(0, 2 * math.pi, 181)[:-1]
+    tried = []
+    for angle in angles:
+        step = radius * torch.tensor([angle.cos(), angle.sin()])
+        log_p = assign(x + step).log_softmax(-1)
+        tried.append((target.exp() * (target - log_p)).sum(-1))
+    worst = torch.stack(tried).amax(0).mean() / math.log(4)
+    one = AdversarialConsistency(0.25)(assign, x, target, generator())
+    assert one <= worst * 1.01
+    assert one >= 0.5 * worst
+
+
+@pytest.mark.parametrize("x", [rows(1), rows(), torch.zeros(5, 6)])
+def test_nothing_moves_where_the_radius_is_zero(x):
+    radius = 0.0 if x.any() and len(x) > 1 else 0.25
+    assign = smooth_assign()
+    target = log_assignment_of(assign, x)
+    moved = AdversarialConsistency(radius)(assign, x, target, generator())
+    assert abs(moved.item()) < 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e-38, 1e-30, 1e-20, 1e-4, 1e4, 1e20])
+def test_length_of_the_move_does_not_depend_on_the_size_of_the_gradient(scale):
+    """A sure row's gradient is so short that its square is zero in float32."""
+    x = rows()
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return torch.full_like(gradient, scale)
+
+    curved = smooth_assign()
+    assign = Recorder(lambda moved: curved(Scaled.apply(moved)))
+    target = log_assignment_of(curved, x)
+    AdversarialConsistency(0.25)(assign, x, target, generator())
+    moved = (assign.asked[-1] - x).norm(dim=1)
+    expected = 0.25 * local_scale(x)[:, 0]
+    torch.testing.assert_close(moved, expected, rtol=1e-4, atol=20 * EPS)
+
+
+def test_rows_without_a_gradient_stay():
+    assign = Recorder(lambda x: torch.zeros(len(x), 4) + 0 * x.sum(1, keepdim=True))
+    x = rows()
+    target = log_assignment_of(assign.assign, x)
+    out = AdversarialConsistency(0.25)(assign, x, target, generator())
+    assert torch.equal(assign.asked[-1], x)
+    assert abs(out.item()) < 1e-6
+
+
+def test_the_clean_assignment_is_a_fixed_target():
+    """The gradient is that of the moved assignment alone, with the move held fixed."""
+    weight = torch.randn(6, 4, generator=generator(1)).requires_grad_()
+    x = rows()
+    recorder = Recorder(lambda x: x @ weight)
+    target = log_assignment_of(recorder.assign, x)
+    AdversarialConsistency(0.25)(recorder, x, target, generator()).backward()
+    moved = recorder.asked[-1]
+    (expected,) = torch.autograd.grad(
+        divergence(target, (moved @ weight).log_softmax(-1)), weight
+    )
+    torch.testing.assert_close(weight.grad, expected)
+
+
+# ---------------------------------------------------------------------------
+# Affine views
+# ---------------------------------------------------------------------------
+
+
+def images(n=6, channels=2, height=9, width=9, seed=0):
+    return torch.rand(n, channels, height, width, generator=generator(seed))
+
+
+def naive_affine(pictures, matrices):
+    """Look up each pixel of each image where its matrix sends it, bilinearly.
+
+    ``matrices`` (b, 2, 3) map places (x, y, 1), in pixels from the centre, to places.
+    Beyond the border lies the border's own colour.
+    """
+    n, channels, height, width = pictures.shape
+    out = np.zeros(pictures.shape)
+    for i, r, c in np.ndindex(n, height, width):
+        place = [c - (width - 1) / 2, r - (height - 1) / 2, 1]
+        x, y = matrices[i] @ place
+        x = min(max(x + (width - 1) / 2, 0), width - 1)
+        y = min(max(y + (height - 1) / 2, 0), height - 1)
+        left, top = min(int(x), width - 2), min(int(y), height - 2)
+        for rr, cc in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            share = abs(1 - rr - (y - top)) * abs(1 - cc - (x - left))
+            for channel in range(channels):
+                pixel = pictures[i, channel, top + rr, left + cc]
+                out[i, channel, r, c] += share * float(pixel)
+    return out
+
+
+def drawn_matrices(n, height, width, seed, limits):
+    """Repeat the draws: angle, two sizes, shear, two shifts, each even on ± limit."""
+    source = generator(seed)
+
+    def draw(limit, *shape):
+        return limit * (2 * torch.rand(n, *shape, generator=source).double() - 1)
+
+    angle = draw(math.radians(limits["rotation"]))
+    sizes = 1 + draw(limits["scale"], 2)
+    shear, shifts = draw(limits["shear"]), draw(limits["shift"], 2)
+    matrices = np.zeros((n, 2, 3))
+    for i in range(n):
+        cos, sin = math.cos(angle[i]), math.sin(angle[i])
+        stretch = np.array([[sizes[i, 0], shear[i]], [0, sizes[i, 1]]])
+        matrices[i, :, :2] = np.array([[cos, -sin], [sin, cos]]) @ stretch
+        matrices[i, :, 2] = shifts[i].numpy().ravel() * [width, height]
+    return matrices
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"rotation": 90.0},
+        {"scale": 0.3},
+        {"shear": 0.4},
+        {"shift": 0.3},
+        {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12},
+    ],
+)
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (6, 6), (9, 5)])
+def test_random_affine_equals_a_loop_over_images_and_pixels(limits, height, width):
+    limits = NOTHING | limits
+    pictures = images(4, 2, height, width)
+    moved = random_affine(pictures, generator(5), **limits)
+    matrices = drawn_matrices(4, height, width, 5, limits)
+    expected = naive_affine(pictures, matrices)
+    # A place is rounded at the size of the image; a pixel changes by at most one.
+    np.testing.assert_allclose(moved, expected, atol=100 * EPS)
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (1, 1), (8, 5), (1, 7)])
+def test_affine_without_limits_is_the_identity(height, width):
+    pictures = images(3, 2, height, width)
+    moved = random_affine(pictures, generator(), **NOTHING)
+    torch.testing.assert_close(moved, pictures, rtol=0, atol=100 * EPS)
+
+
+def test_a_quarter_turn_of_an_oblong_image_keeps_its_angles():
+    """A square patch in the middle stays a square patch."""
+    pictures = torch.zeros(64, 1, 21, 13)
+    pictures[:, :, 7:14, 3:10] = 1
+    moved = random_affine(pictures, generator(), **(NOTHING | {"rotation": 180.0}))
+    # A turn keeps areas; the rim of 28 pixels is blurred, and blurring keeps sums.
+    torch.testing.assert_close(
+        moved.sum((1, 2, 3)), torch.full((64,), 49.0), rtol=0.05, atol=0
+    )
+    corners = (moved > 0.5).any(1)  # the patch's bounding box, of the turned square
+    heights, widths = corners.any(2).sum(1), corners.any(1).sum(1)
+    assert (heights - widths).abs().max() <= 2
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 4), st.integers(1, 7), st.integers(1, 7), st.integers(0, 99))
+def test_affine_stays_within_the_range_of_the_image(channels, height, width, seed):
+    pictures = images(3, channels, height, width, seed)
+    limits = {"rotation": 40.0, "scale": 0.4, "shear": 0.4, "shift": 0.4}
+    moved = random_affine(pictures, generator(seed), **limits)
+    assert moved.shape == pictures.shape
+    for picture, other in zip(pictures, moved, strict=True):
+        for one, two in zip(picture, other, strict=True):
+            assert two.min() >= one.min() - 4 * EPS
+            assert two.max() <= one.max() + 4 * EPS
+
+
+def test_every_image_moves_in_its_own_way():
+    pictures = images(1).expand(5, -1, -1, -1)
+    moved = random_affine(pictures, generator(), **(NOTHING | {"shift": 0.3}))
+    for i in range(5):
+        for j in range(i):
+            assert (moved[i] - moved[j]).abs().max() > 0.01
+
+
+def test_affine_consistency_moves_images_on_their_own_background():
+    """Centred rows are moved as the images that they were."""
+    center = torch.rand(2 * 9 * 9, generator=generator(3))
+    pictures = images()
+    recorder = Recorder(smooth_assign(2 * 9 * 9))
+    x = pictures.flatten(1) - center
+    target = log_assignment_of(recorder.assign, x)
+    regulariser = AffineConsistency((2, 9, 9), center)
+    out = regulariser(recorder, x, target, generator(5))
+    limits = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
+    moved = random_affine(pictures, generator(5), **limits).flatten(1) - center
+    torch.testing.assert_close(recorder.asked[-1], moved, rtol=0, atol=100 * EPS)
+    expected = divergence(target, recorder.assign(moved).log_softmax(-1))
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------
+# Both
+# ---------------------------------------------------------------------------
+
+
+def regularisers():
+    return {
+        "adversarial": AdversarialConsistency(0.25),
+        "affine": AffineConsistency((1, 6, 6), torch.zeros(36)),
+    }
+
+
+@pytest.mark.rng_untouched
+@pytest.mark.parametrize("kind", regularisers())
+def test_equal_generators_give_equal_bits(kind):
+    regulariser, assign, x = regularisers()[kind], smooth_assign(36), rows(20, 36)
+    target = log_assignment_of(assign, x)
+
+    def value(seed):
+        return regulariser(assign, x, target, generator(seed)).item()
+
+    assert value(0) == value(0)
+    assert value(0) != value(1)
+
+
+class NormedExpert(torch.nn.Module):
+    def __init__(self, input_shape, latent_dim):
+        super().__init__()
+        n_features = math.prod(input_shape)
+        self.norm = torch.nn.BatchNorm1d(n_features)
+        self.linear = torch.nn.Linear(n_features, latent_dim)
+        self.back = torch.nn.Linear(latent_dim, n_features)
+
+    def encode(self, x):
+        return self.linear(self.norm(x.flatten(1)))
+
+    def decode(self, z):
+        return self.back(z)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv2d", NormedExpert])
+@pytest.mark.parametrize("kind", regularisers())
+def test_neither_touches_the_input_or_the_gradients_of_the_network(kind, architecture):
+    spec = NetworkSpec(3, (6, 6), 2, architecture, (5,), (2,), (4,), "hidden", "relu")
+    network = build_network(spec, generator())
+    x = rows(20, 36)
+    before = x.clone()
+    target = network.assign(x).log_softmax(-1).detach()
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    with network.statistics_held():
+        value = regularisers()[kind](network.assign, x, target, generator())
+    assert torch.equal(x, before)
+    assert not x.requires_grad
+    assert all(p.grad is None for p in network.parameters())
+    for name, values in network.state_dict().items():
+        assert torch.equal(values, state[name]), name
+    value.backward()
+    assert all(p.grad is not None for p in network.assignment.parameters())

@@ -1,0 +1,128 @@
+"""How the weights of the terms move."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skmixae.objective.schedule import (
+    ANNEAL_FLOOR,
+    BALANCED_MEMORY,
+    BALANCED_RANGE,
+    SCHEDULES,
+    Weights,
+)
+
+BASE = Weights(2.0, 0.3, 0.5, 0.7)
+PROGRESS = [0.0, 0.01, 0.3, 0.5, 0.99, 1.0]
+
+
+def values(*numbers):
+    return [torch.tensor(float(number)) for number in numbers]
+
+
+def observe(schedule, reconstruction, sample, batch):
+    reconstruction, sample, batch = values(reconstruction, sample, batch)
+    schedule.observe(reconstruction, (sample, batch))
+
+
+@pytest.mark.parametrize("progress", PROGRESS)
+def test_constant_never_moves(progress):
+    schedule = SCHEDULES["constant"](BASE)
+    observe(schedule, 5.0, 0.1, 0.2)
+    assert schedule.at(progress) == BASE
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_keeps_the_weights_that_were_asked_for(name):
+    schedule = SCHEDULES[name](BASE)
+    for progress in PROGRESS:
+        observe(schedule, 1.0, 0.3, 0.9)
+        schedule.at(progress)
+    assert schedule.base == BASE
+
+
+def test_anneal_starts_with_balance_and_ends_with_reconstruction():
+    schedule = SCHEDULES["anneal"](BASE)
+    start, end = schedule.at(0.0), schedule.at(1.0)
+    assert start.reconstruction == pytest.approx(ANNEAL_FLOOR * BASE.reconstruction)
+    assert start.batch_entropy == pytest.approx(BASE.batch_entropy)
+    assert end.reconstruction == pytest.approx(BASE.reconstruction)
+    assert end.batch_entropy == pytest.approx(ANNEAL_FLOOR * BASE.batch_entropy)
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_anneal_moves_one_way_and_touches_nothing_else(one, other):
+    early, late = map(SCHEDULES["anneal"](BASE).at, sorted([one, other]))
+    assert early.reconstruction <= late.reconstruction
+    assert early.batch_entropy >= late.batch_entropy
+    for weights in (early, late):
+        assert weights.sample_entropy == BASE.sample_entropy
+        assert weights.consistency == BASE.consistency
+
+
+def test_anneal_stays_at_its_end_in_a_stream_that_goes_on():
+    schedule = SCHEDULES["anneal"](BASE)
+    assert schedule.at(7.0) == schedule.at(1.0)
+
+
+def test_balanced_starts_as_asked():
+    assert SCHEDULES["balanced"](BASE).at(0.0) == BASE
+
+
+@pytest.mark.parametrize("terms", [(0.8, 0.4, 0.9), (0.2, 1.0, 0.05), (2, 2, 2)])
+def test_balanced_makes_weighted_terms_equal_where_nothing_is_clipped(terms):
+    base = Weights(1.0, 1.0, 1.0, 0.7)
+    schedule = SCHEDULES["balanced"](base)
+    observe(schedule, *terms)
+    weights = schedule.at(0.5)
+    reconstruction, sample, batch = terms
+    assert float(weights.sample_entropy) * sample == pytest.approx(reconstruction)
+    assert float(weights.batch_entropy) * batch == pytest.approx(reconstruction)
+    assert weights.reconstruction == base.reconstruction
+    assert weights.consistency == base.consistency
+
+
+def test_balanced_multiplies_the_weights_that_were_asked_for():
+    schedule = SCHEDULES["balanced"](BASE)
+    observe(schedule, 0.8, 0.4, 1.6)
+    assert float(schedule.at(0).sample_entropy) == pytest.approx(0.3 * 2)
+    assert float(schedule.at(0).batch_entropy) == pytest.approx(0.5 / 2)
+
+
+@pytest.mark.parametrize("terms", [(1, 0, 0), (0, 1, 1), (0, 0, 0), (1e30, 1e-30, 1)])
+def test_balanced_never_leaves_its_range(terms):
+    schedule = SCHEDULES["balanced"](BASE)
+    observe(schedule, *terms)
+    weights = schedule.at(0.5)
+    low, high = BALANCED_RANGE
+    for weight, base in zip(weights[1:3], BASE[1:3], strict=True):
+        assert low * base * 0.9999 <= float(weight) <= high * base * 1.0001
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(*[st.floats(0.5, 2)] * 3), min_size=1, max_size=20))
+def test_balanced_remembers_an_exponential_mean(observed):
+    schedule = SCHEDULES["balanced"](BASE)
+    mean = observed[0]
+    for i, terms in enumerate(observed):
+        observe(schedule, *terms)
+        if i:
+            mean = [
+                BALANCED_MEMORY * old + (1 - BALANCED_MEMORY) * new
+                for old, new in zip(mean, terms, strict=True)
+            ]
+    weights = schedule.at(1.0)
+    expected = BASE.sample_entropy * mean[0] / mean[1]
+    assert float(weights.sample_entropy) == pytest.approx(expected, rel=1e-5)
+    expected = BASE.batch_entropy * mean[0] / mean[2]
+    assert float(weights.batch_entropy) == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_gradient_flows_through_balanced_weights():
+    schedule = SCHEDULES["balanced"](BASE)
+    terms = [value.requires_grad_() * 1 for value in values(0.8, 0.4, 0.9)]
+    schedule.observe(terms[0], (terms[1], terms[2]))
+    weights = schedule.at(0.5)
+    assert not any(torch.as_tensor(weight).requires_grad for weight in weights)

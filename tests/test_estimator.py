@@ -1,0 +1,829 @@
+"""What a fit is: repeatable, complete, honest about how it went, and hard to upset."""
+
+import random
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+import skmixae._fitting
+from skmixae import MixAEClustering
+from skmixae.metrics import hungarian_accuracy_scorer
+from skmixae.training import TrainingDiverged
+
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, Y = make_blobs(90, n_features=6, centers=3, random_state=0)
+
+
+def small(**params):
+    defaults = {
+        "n_clusters": 3,
+        "latent_dim": 2,
+        "hidden_layer_sizes": (8,),
+        "conv_channels": (4,),
+        "assignment_hidden_layer_sizes": (8,),
+        "max_epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 1e-2,
+        "random_state": 0,
+    }
+    return MixAEClustering(**defaults | params)
+
+
+def healthy(**params):
+    """A model that trains for long enough to be sure of these rows."""
+    return small(**{"max_epochs": 40} | params)
+
+
+def bits(model, rows=X):
+    """Return all that a fit decides, for a comparison to the last bit."""
+    return joblib.hash((model.predict_proba(rows), model.history_, model.labels_))
+
+
+class DropoutExpert(nn.Module):
+    """An expert of a user's own, whose layers draw from torch's global generator."""
+
+    def __init__(self, n_in, n_latent):
+        super().__init__()
+        self.down = nn.Sequential(nn.Dropout(0.3), nn.Linear(n_in, n_latent))
+        self.up = nn.Sequential(nn.Linear(n_latent, n_in), nn.Dropout(0.1))
+
+    def encode(self, rows):
+        return self.down(rows)
+
+    def decode(self, latents):
+        return self.up(latents)
+
+
+def dropout_expert(shape, latent_dim):
+    return DropoutExpert(*shape, latent_dim)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return healthy().fit(X)
+
+
+# ---------------------------------------------------------------------------
+# Attributes
+# ---------------------------------------------------------------------------
+
+
+def test_fit_returns_itself_and_sets_attributes_of_the_documented_kind(fitted):
+    assert isinstance(fitted, MixAEClustering)
+    assert fitted.labels_.dtype == np.int32
+    assert fitted.labels_.shape == (90,)
+    assert fitted.n_iter_ == len(fitted.history_) == 40
+    assert_allclose(fitted.cluster_sizes_, np.bincount(fitted.labels_) / 90)
+    assert isinstance(fitted.objective_, float)
+    assert fitted.n_features_in_ == 6
+    assert not hasattr(fitted, "feature_names_in_")
+    assert isinstance(fitted.module_, nn.Module)
+    assert not any(m.training for m in fitted.module_.modules())
+
+
+def test_largest_cluster_comes_first_and_labels_have_no_gap():
+    rows = make_blobs([60, 30, 10], n_features=4, random_state=1)[0]
+    for n_clusters in (3, 5):
+        model = healthy(n_clusters=n_clusters, batch_entropy_weight=0.5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(rows)
+        counts = np.bincount(model.labels_, minlength=n_clusters)
+        assert (np.diff(counts) <= 0).all()
+
+
+def test_labels_are_those_that_predict_and_fit_predict_give(fitted):
+    assert_array_equal(fitted.labels_, fitted.predict(X))
+    assert_array_equal(fitted.labels_, clone(fitted).fit_predict(X))
+    assert_array_equal(fitted.labels_, fitted.predict_proba(X).argmax(1))
+
+
+def test_probabilities_sum_to_one(fitted):
+    p = fitted.predict_proba(X)
+    assert p.shape == (90, 3)
+    assert (p >= 0).all()
+    assert_allclose(p.sum(1), 1, atol=1e-6)
+
+
+def test_outputs_are_float32_and_finite(fitted):
+    for method in ("predict_proba", "transform", "reconstruct",
+                   "reconstruction_errors", "score_samples"):  # fmt: skip
+        out = getattr(fitted, method)(X)
+        assert out.dtype == np.float32, method
+        assert np.isfinite(out).all(), method
+
+
+# ---------------------------------------------------------------------------
+# Transform, reconstruct, score
+# ---------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_inverse_transform_of_transform_is_the_reconstruction(loss):
+    rows = (X - X.min()) / np.ptp(X)
+    model = small(reconstruction_loss=loss).fit(rows)
+    assert_array_equal(
+        model.inverse_transform(model.transform(rows)), model.reconstruct(rows)
+    )
+
+
+@quiet
+def test_with_cosine_loss_inverse_transform_gives_the_direction():
+    model = small(reconstruction_loss="cosine").fit(X)
+    back, rows = model.inverse_transform(model.transform(X)), model.reconstruct(X)
+    assert_allclose(np.linalg.norm(rows, axis=1), np.linalg.norm(X, axis=1), rtol=1e-4)
+    directions = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert_allclose(back, directions, atol=1e-5)
+
+
+def test_codes_are_zero_outside_the_block_of_the_rows_expert(fitted):
+    codes = fitted.transform(X).reshape(90, 3, 2)
+    own = np.eye(3, dtype=bool)[fitted.labels_]
+    assert (codes[~own] == 0).all()
+    assert (codes[own] != 0).any(1).all()
+
+
+def test_columns_are_named_by_expert_and_latent(fitted):
+    names = fitted.get_feature_names_out()
+    assert list(names[:3]) == ["expert0_latent0", "expert0_latent1", "expert1_latent0"]
+    assert len(names) == fitted.transform(X).shape[1]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_set_output_gives_a_frame_with_those_names(fitted, library):
+    pytest.importorskip(library)
+    model = clone(fitted).set_params(max_epochs=40).fit(X)
+    frame = model.set_output(transform=library).transform(X)
+    assert type(frame).__module__.startswith(library)
+    assert list(frame.columns) == list(model.get_feature_names_out())
+    assert_array_equal(frame.to_numpy(), fitted.transform(X))
+
+
+def test_reconstruction_is_in_the_units_of_the_data(fitted):
+    """Errors are in units of the error of predicting the mean."""
+    own = fitted.reconstruction_errors(X)[np.arange(90), fitted.labels_]
+    squared = np.square(fitted.reconstruct(X) - X).mean(1)
+    assert_allclose(own, squared / np.square(X - X.mean(0)).mean(), rtol=1e-3)
+    assert own.mean() < 1
+
+
+def test_score_is_the_mean_of_score_samples_and_those_are_the_best_experts(fitted):
+    samples = fitted.score_samples(X)
+    assert_array_equal(samples, -fitted.reconstruction_errors(X).min(1))
+    assert fitted.score(X) == pytest.approx(samples.mean())
+    assert isinstance(fitted.score(X), float)
+
+
+def test_outliers_score_lower_than_every_row(fitted):
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=(20, 6))
+    outliers = X.mean(0) + 100 * direction / np.linalg.norm(direction, axis=1)[:, None]
+    assert fitted.score_samples(outliers).max() < fitted.score_samples(X).min()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["predict", "predict_proba", "transform", "reconstruct", "reconstruction_errors"],
+)
+def test_what_is_said_of_a_row_does_not_depend_on_its_company(fitted, method):
+    rows = np.tile(X, (60, 1))  # more than a batch
+    together = getattr(fitted, method)(rows)
+    assert_array_equal(together[:90], together[-90:])
+    assert_array_equal(together[:7], getattr(fitted, method)(X[:7]))
+    alone = np.concatenate([getattr(fitted, method)(row[None]) for row in X])
+    assert_array_equal(together[:90], alone)
+    other = clone(fitted).set_params(batch_size=7)
+    other.__dict__.update({k: v for k, v in vars(fitted).items() if k[0] == "_" or
+                           k.endswith("_")})  # fmt: skip
+    assert_array_equal(getattr(other, method)(X), alone)
+
+
+# ---------------------------------------------------------------------------
+# Randomness
+# ---------------------------------------------------------------------------
+
+EVERYTHING_RANDOM = {
+    "input_noise": 0.1,
+    "init": "kmeans",
+    "n_init": 2,
+    "validation_fraction": 0.2,
+}
+
+
+@quiet
+@pytest.mark.rng_untouched
+@pytest.mark.parametrize("architecture", ["mlp", "conv1d", dropout_expert])
+def test_same_seed_gives_same_bits_and_leaves_global_generators_alone(architecture):
+    params = {"architecture": architecture, "max_epochs": 2, **EVERYTHING_RANDOM}
+    first = bits(small(**params).fit(X))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        assert bits(small(**params).fit(X)) == first
+    model = small(**params).partial_fit(X).partial_fit(X)
+    for method in ("predict", "transform", "reconstruct", "score"):
+        getattr(model, method)(X)
+
+
+@quiet
+def test_global_seeds_do_not_matter():
+    params = {"architecture": dropout_expert, "max_epochs": 2}
+    found = set()
+    state = np.random.get_state(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        for seed in (0, 1):
+            np.random.seed(seed)  # noqa: NPY002
+            random.seed(seed)
+            torch.manual_seed(seed)
+            found.add(bits(small(**params).fit(X)))
+    finally:
+        np.random.set_state(state[0])  # noqa: NPY002
+        random.setstate(state[1])
+        torch.set_rng_state(state[2])
+    assert len(found) == 1
+
+
+@quiet
+def test_different_seeds_differ():
+    assert len({bits(small(random_state=s).fit(X)) for s in range(3)}) == 3
+    assert bits(small(random_state=None).fit(X)) != bits(
+        small(random_state=None).fit(X)
+    )
+
+
+@quiet
+def test_a_random_state_instance_is_drawn_from():
+    rng = np.random.RandomState(0)
+    first, second = small(random_state=rng).fit(X), small(random_state=rng).fit(X)
+    assert bits(first) != bits(second)
+    assert bits(first) == bits(small(random_state=np.random.RandomState(0)).fit(X))
+    assert bits(first) == bits(small(random_state=0).fit(X))
+
+
+@quiet
+def test_a_fit_does_not_depend_on_the_fit_before():
+    model = small().fit(X[:50] * 3)
+    assert bits(model.fit(X)) == bits(small().fit(X))
+
+
+# ---------------------------------------------------------------------------
+# Restarts, starts and going on
+# ---------------------------------------------------------------------------
+
+
+@quiet
+def test_restarts_keep_the_lowest_objective():
+    gains = []
+    for seed in range(3):
+        objectives = [
+            small(max_epochs=3, random_state=seed, n_init=n).fit(X).objective_
+            for n in (1, 2, 3)
+        ]
+        assert (np.diff(objectives) <= 0).all()
+        gains.append(objectives[0] - objectives[-1])
+    assert max(gains) > 0  # the first start is not always the best
+
+
+@quiet
+def test_objective_weighs_the_terms_of_all_rows():
+    model = small(batch_size=200).fit(X)
+    p = model.predict_proba(X).astype(float)
+    reconstruction = (p * model.reconstruction_errors(X)).sum(1).mean()
+    sample_entropy = -(p * np.log(p)).sum(1).mean() / np.log(3)
+    usage = p.mean(0)
+    batch_entropy = -(usage * np.log(usage)).sum() / np.log(3)
+    ceiling = 1 - 2 / (2 * 90 * np.log(3))
+    expected = (
+        reconstruction
+        + model.sample_entropy_weight * sample_entropy
+        - model.batch_entropy_weight * min(batch_entropy, ceiling)
+    )
+    assert model.objective_ == pytest.approx(expected, abs=1e-5)
+
+
+@quiet
+def test_warm_start_goes_on_from_where_it_was():
+    model = healthy(warm_start=True).fit(X)
+    before, first = model.labels_, model.history_
+    model.set_params(max_epochs=4).fit(X)
+    assert model.n_iter_ == len(model.history_) == 4
+    assert model.history_["objective"][0] < first["objective"][0]
+    assert model.history_["reconstruction"][0] < first["reconstruction"][:10].min()
+    assert (model.labels_ == before).mean() > 0.95  # labels keep their meaning
+
+
+@quiet
+def test_without_warm_start_fit_starts_over(fitted):
+    again = clone(fitted).fit(X).fit(X)
+    assert bits(again) == bits(fitted)
+
+
+@quiet
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_clusters": 4},
+        {"latent_dim": 3},
+        {"hidden_layer_sizes": (9,)},
+        {"architecture": "conv1d"},
+        {"assignment_input": "input"},
+        {"activation": "tanh"},
+    ],
+)
+def test_warm_start_of_another_network_is_refused(change):
+    model = small(warm_start=True).fit(X)
+    before, name = bits(model), next(iter(change))
+    model.set_params(**change)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=rf"{name}.*warm_start"):
+            method(X)
+    assert bits(model) == before
+
+
+@quiet
+def test_labels_to_start_from_keep_their_meaning():
+    order = np.array([2, 0, 1])
+    start = order[Y]
+    model = healthy(init=start).fit(X)
+    assert adjusted_rand_score(model.labels_, start) > 0.95
+    assert (model.labels_ == start).mean() > 0.95
+
+
+@quiet
+def test_probabilities_to_start_from_keep_their_meaning():
+    start = 0.8 * np.eye(3)[np.array([1, 2, 0])[Y]] + 0.2 / 3
+    model = healthy(init=start).fit(X)
+    assert (model.labels_ == start.argmax(1)).mean() > 0.95
+
+
+@quiet
+@pytest.mark.parametrize("validation_fraction", [None, 0.3])
+def test_kmeans_start_finds_what_kmeans_finds(validation_fraction):
+    expected = KMeans(3, n_init=3, random_state=0).fit_predict(X)
+    model = healthy(init="kmeans", validation_fraction=validation_fraction).fit(X)
+    assert adjusted_rand_score(model.labels_, expected) > 0.95
+
+
+@quiet
+def test_a_start_is_learned_before_anything_else():
+    """After the first tenth of the epochs the labels are those that were given."""
+    wrong = np.random.default_rng(0).integers(0, 3, 90)
+    rows = np.c_[X, 30 * np.eye(3)[wrong]]  # these rows tell which is which
+    model = small(init=wrong, max_epochs=50, batch_size=8, batch_entropy_weight=0.0,
+                  sample_entropy_weight=0.0, consistency=None)  # fmt: skip
+    assert (model.fit(rows).labels_ == wrong).mean() > 0.9
+
+
+# ---------------------------------------------------------------------------
+# Known sizes, held-out rows, stopping early
+# ---------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
+def test_clusters_follow_the_order_of_known_sizes(order):
+    sizes = np.array([0.6, 0.3, 0.1])
+    rows, y = make_blobs([120, 60, 20], n_features=4, cluster_std=0.5, random_state=3)
+    assert_array_equal(np.bincount(y), [120, 60, 20])
+    given = sizes[order]
+    model = healthy(cluster_sizes=given, max_epochs=60, random_state=1).fit(rows)
+    assert_array_equal(np.argsort(model.cluster_sizes_), np.argsort(given))
+    assert adjusted_rand_score(model.labels_, y) > 0.9  # so there is something to order
+
+
+@quiet
+def test_known_sizes_bring_the_mean_assignment_closer_to_them():
+    sizes = np.array([0.1, 0.2, 0.7])
+    rows = np.random.default_rng(0).normal(size=(300, 3))  # one blob: no sizes to find
+
+    def gap(cluster_sizes):
+        model = small(cluster_sizes=cluster_sizes, max_epochs=30).fit(rows)
+        return np.abs(np.sort(model.predict_proba(rows).mean(0)) - sizes).sum()
+
+    assert gap(sizes) < gap(None)
+
+
+@quiet
+def test_held_out_rows_are_watched():
+    model = small(validation_fraction=0.3).fit(X)
+    assert np.isfinite(model.history_["validation_objective"]).all()
+    assert len(model.labels_) == 90
+    assert "validation_objective" not in small().fit(X).history_.dtype.names
+
+
+@quiet
+def test_held_out_rows_are_not_trained_on(monkeypatch):
+    seen = []
+    train = skmixae._fitting.train
+
+    def spy(network, objective, batches, *args, validation=None, **kwargs):
+        seen.append((set(batches.subset), set(validation.subset)))
+        return train(
+            network, objective, batches, *args, validation=validation, **kwargs
+        )
+
+    monkeypatch.setattr(skmixae._fitting, "train", spy)
+    small(validation_fraction=0.3).fit(X)
+    ((trained, held),) = seen
+    assert not trained & held
+    assert trained | held == set(range(90))
+    assert len(held) == 27
+
+
+@quiet
+def test_training_stops_without_improvement_and_keeps_the_best_weights():
+    stopped = small(tol=1e3, n_iter_no_change=3, max_epochs=50).fit(X)
+    # The first epoch is an improvement on nothing; the next three are none on it.
+    assert stopped.n_iter_ == 4
+    first = small(max_epochs=1).fit(X)
+    assert_array_equal(stopped.predict_proba(X), first.predict_proba(X))
+
+
+@quiet
+def test_patience_without_need_changes_nothing():
+    patient = small(n_iter_no_change=50).fit(X)
+    assert bits(patient) == bits(small().fit(X))
+
+
+# ---------------------------------------------------------------------------
+# History
+# ---------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("schedule", ["constant", "anneal", "balanced"])
+@pytest.mark.parametrize("sizes", [None, [0.5, 0.3, 0.2]])
+def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes):
+    # One batch an epoch: means of products are products of means.
+    model = small(entropy_schedule=schedule, batch_size=90, cluster_sizes=sizes).fit(X)
+    h = model.history_
+    ceiling = 1 - 2 / (2 * 90 * np.log(3))
+    terms = {
+        "reconstruction": h["reconstruction"],
+        "sample_entropy": h["sample_entropy"],
+        "batch_entropy": -np.minimum(h["batch_entropy"], ceiling),
+        "consistency": h["consistency"],
+    }
+    total = sum(h[f"{name}_weight"] * term for name, term in terms.items())
+    assert_allclose(h["total"], total, atol=1e-4)
+    asked = {"reconstruction": 1.0, "sample_entropy": model.sample_entropy_weight,
+             "batch_entropy": model.batch_entropy_weight,
+             "consistency": model.consistency_weight}  # fmt: skip
+    objective = sum(asked[name] * term for name, term in terms.items())
+    assert_allclose(h["objective"], objective, atol=1e-4)
+
+
+def test_history_has_what_is_documented(fitted):
+    h = fitted.history_
+    for name in h.dtype.names:
+        assert name in MixAEClustering.__doc__ or name.endswith("_weight"), name
+    assert_allclose(h["expert_share"].sum(1), 1)
+    assert (h["expert_share"] >= 0).all()
+    assert_allclose(h["expert_share"][-1], fitted.cluster_sizes_, atol=0.1)
+    assert np.isnan(h["label_change"][0])
+    assert ((h["label_change"][1:] >= 0) & (h["label_change"][1:] <= 1)).all()
+    assert h["label_change"][-1] < 0.05
+    assert h["objective"][-1] < h["objective"][0]
+
+
+def test_learning_rate_falls_geometrically_to_its_share(fitted):
+    rate = fitted.history_["learning_rate"]
+    assert rate[0] == fitted.learning_rate
+    assert_allclose(rate[1:] / rate[:-1], 0.3 ** (1 / 39))
+    assert rate[-1] == pytest.approx(0.3 * fitted.learning_rate)
+
+
+@quiet
+def test_schedules_move_the_weights_as_they_say():
+    constant, anneal, balanced = (
+        healthy(entropy_schedule=s, max_epochs=15).fit(X).history_
+        for s in ("constant", "anneal", "balanced")
+    )
+    assert len(set(constant["batch_entropy_weight"])) == 1
+    assert (np.diff(anneal["batch_entropy_weight"]) < 0).all()
+    assert (np.diff(anneal["reconstruction_weight"]) > 0).all()
+    assert len(set(balanced["sample_entropy_weight"])) > 1
+
+
+# ---------------------------------------------------------------------------
+# Degenerate outcomes are told
+# ---------------------------------------------------------------------------
+
+
+def test_a_healthy_fit_is_quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        healthy().fit(X)
+
+
+def test_unused_experts_are_told():
+    model = healthy(n_clusters=6, batch_entropy_weight=0.0, sample_entropy_weight=3.0)
+    with pytest.warns(ConvergenceWarning, match=r"experts are unused: raise batch_ent"):
+        model.fit(X)
+    assert (np.bincount(model.labels_, minlength=6) == 0).any()
+
+
+def test_uniform_assignments_are_told():
+    model = small(max_epochs=1, learning_rate=1e-6)
+    with pytest.warns(ConvergenceWarning, match=r"close to uniform.*raise max_epochs"):
+        model.fit(X)
+
+
+def test_moving_labels_are_told():
+    model = small(max_epochs=2, learning_rate=0.1, consistency=None)
+    rows = np.random.default_rng(0).normal(size=(300, 20))
+    with pytest.warns(ConvergenceWarning, match=r"labels still changed.*learning_rate"):
+        model.fit(rows)
+
+
+@pytest.mark.parametrize("max_epochs", [1, 2])
+def test_one_epoch_is_not_said_to_move_labels(max_epochs):
+    """With no epoch before, nothing is known of change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        healthy(warm_start=True).fit(X).set_params(max_epochs=max_epochs).fit(X)
+
+
+def test_one_cluster_is_not_degenerate():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(n_clusters=1).fit(X)
+
+
+def test_warning_points_to_the_line_that_fits():
+    with pytest.warns(ConvergenceWarning) as caught:
+        small(max_epochs=1, learning_rate=1e-6).fit(X)
+    assert {w.filename for w in caught} == {__file__}
+
+
+# ---------------------------------------------------------------------------
+# Rows that are hard, and work
+# ---------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+HARD = {
+    "one cluster": (X, {"n_clusters": 1}),
+    "one feature": (X[:, :1], {}),
+    "one feature, one cluster": (X[:, :1], {"n_clusters": 1}),
+    "constant feature": (np.c_[X, np.full(90, 7.0)], {}),
+    "all features constant": (np.full((30, 4), 3.0), {}),
+    "all features a constant with rounding": (np.full((30, 4), 0.1), {}),
+    "all zero": (np.zeros((30, 4)), {}),
+    "duplicate rows": (np.repeat(X[:5], 10, axis=0), {}),
+    "fewer distinct rows than clusters": (np.repeat(X[:2], 10, axis=0), {}),
+    "large features": (1e6 * X, {}),
+    "small features": (1e-6 * X, {}),
+    "huge features": (1e30 * X, {}),
+    "tiny features": (1e-30 * X, {}),
+    "far from zero": (X + 1e6, {}),
+    "features of unlike size": (X * 10.0 ** np.arange(-3, 3), {}),
+    "latent larger than the rows": (X, {"latent_dim": 20}),
+    "last batch of one row": (X[:33], {"batch_size": 32}),
+    "batches of one row": (X[:12], {"batch_size": 1}),
+    "batches of two rows": (X[:13], {"batch_size": 2}),
+    "batch of all rows": (X, {"batch_size": 10_000}),
+    "as many clusters as rows": (X[:7], {"n_clusters": 7}),
+    "two rows": (X[:2], {"n_clusters": 2}),
+    "two rows, one held out": (X[:2], {"n_clusters": 2, "validation_fraction": 0.5}),
+    "more features than rows": (RNG.normal(size=(10, 200)), {}),
+}
+
+
+@quiet
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("loss", ["mse", "cosine", "bce"])
+@pytest.mark.parametrize("case", HARD)
+def test_hard_rows_work(case, loss):
+    rows, params = HARD[case]
+    if loss == "bce":
+        spread = np.ptp(rows) or 1.0
+        rows = (rows - rows.min()) / spread
+    model = small(**{"max_epochs": 3, "reconstruction_loss": loss} | params).fit(rows)
+    assert set(model.labels_) <= set(range(model.n_clusters))
+    assert np.isfinite([row for row in model.history_["total"]]).all()
+    assert np.isfinite(model.objective_)
+    for method in ("predict_proba", "transform", "reconstruct", "score_samples"):
+        out = getattr(model, method)(rows)
+        assert len(out) == len(rows)
+        assert np.isfinite(out).all(), method
+        assert_array_equal(getattr(model, method)(rows[:1]), out[:1])
+
+
+@quiet
+@pytest.mark.parametrize("schedule", ["constant", "anneal", "balanced"])
+@pytest.mark.parametrize("consistency", [None, "adversarial"])
+@pytest.mark.parametrize("init", ["random", "kmeans"])
+def test_one_cluster_works_in_every_way(schedule, consistency, init):
+    model = small(n_clusters=1, entropy_schedule=schedule, init=init, cluster_sizes=[1],
+                  consistency=consistency, max_epochs=2).fit(X)  # fmt: skip
+    assert (model.labels_ == 0).all()
+    assert (model.predict_proba(X) == 1).all()
+    assert np.isfinite(model.history_["total"]).all()
+
+
+@quiet
+def test_images_and_series_of_every_shape_work():
+    rows = RNG.random((20, 36))
+    for shape, architecture in [
+        ((6, 6), "auto"), ((6, 6), "conv2d"), ((1, 6, 6), "auto"),
+        ((4, 3, 3), "conv2d"), ((36, 1), "conv2d"), ((36,), "conv1d"),
+        ((4, 9), "conv1d"), ((36, 1), "conv1d"), (None, "conv1d"),
+        (np.array([6, 6]), "conv2d"), ([2, 3, 6], "mlp"),
+    ]:  # fmt: skip
+        model = small(input_shape=shape, architecture=architecture, max_epochs=1)
+        assert model.fit(rows).reconstruct(rows).shape == rows.shape
+
+
+@quiet
+@pytest.mark.parametrize(
+    "dtype", ["int64", "int8", "uint8", "bool", "float16", "float32", "longdouble"]
+)
+def test_numbers_of_every_type_work_and_mean_the_same(dtype):
+    rows = (RNG.random((40, 5)) * 2).round().astype(dtype)
+    model = small(max_epochs=2).fit(rows)
+    same = small(max_epochs=2).fit(rows.astype(np.float64))
+    assert_allclose(
+        model.predict_proba(rows), same.predict_proba(rows.astype(float)), atol=1e-5
+    )
+
+
+@quiet
+def test_lists_work():
+    assert bits(small(max_epochs=2).fit(X.tolist()), X.tolist()) == bits(
+        small(max_epochs=2).fit(X)
+    )
+
+
+@quiet
+def test_a_common_power_of_two_changes_not_a_bit():
+    model = small().fit(X)
+    for factor in (2.0**20, 2.0**-20):
+        scaled = small().fit(factor * X)
+        assert_array_equal(scaled.predict_proba(factor * X), model.predict_proba(X))
+        assert_array_equal(scaled.history_["total"], model.history_["total"])
+        assert_array_equal(
+            scaled.reconstruct(factor * X), factor * model.reconstruct(X)
+        )
+
+
+@quiet
+@pytest.mark.parametrize(("scale", "shift"), [(1e6, 0), (1e-6, 0), (1, 1e6), (-3, 50)])
+def test_a_common_shift_and_scale_change_nothing_but_the_rounding(scale, shift):
+    # A shift of 1e6 leaves ten of float64's sixteen digits, float32 keeps seven; six
+    # steps of training enlarge what is lost there.
+    model = small(max_epochs=2).fit(X)
+    rows = scale * X + shift
+    moved = small(max_epochs=2).fit(rows)
+    if scale > 0:
+        assert_allclose(moved.predict_proba(rows), model.predict_proba(X), atol=1e-3)
+        assert_allclose(moved.score(rows), model.score(X), atol=1e-3)
+    assert np.isfinite(moved.score(rows))
+
+
+# ---------------------------------------------------------------------------
+# Divergence and interruption
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv1d", dropout_expert])
+@pytest.mark.parametrize("loss", ["mse", "cosine"])
+def test_divergence_says_when_and_what_to_do(architecture, loss):
+    model = small(learning_rate=1e30, architecture=architecture,
+                  reconstruction_loss=loss, max_epochs=20)  # fmt: skip
+    with pytest.raises(
+        TrainingDiverged, match=r"(in|end of) epoch \d+.*Lower learning_rate"
+    ):
+        model.fit(X)
+
+
+@quiet
+def test_divergence_keeps_what_was_fitted_before_or_the_last_good_weights(fitted):
+    model = clone(fitted).fit(X)
+    model.set_params(learning_rate=1e30)
+    with pytest.raises(TrainingDiverged):
+        model.fit(X)
+    for values in (
+        model.predict_proba(X),
+        model.reconstruct(X),
+        model.history_["total"],
+    ):
+        assert np.isfinite(values).all()
+    assert_array_equal(model.labels_, model.predict(X))
+
+
+def break_after(monkeypatch, n_epochs, error):
+    """Make the epoch after ``n_epochs`` of them, over all restarts, raise."""
+    from skmixae.training import loop
+
+    train_epoch, done = loop.train_epoch, []
+
+    def breaking(*args, **kwargs):
+        if len(done) == n_epochs:
+            raise error
+        done.append(1)
+        return train_epoch(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_epoch", breaking)
+
+
+INTERRUPTIONS = [KeyboardInterrupt(), TrainingDiverged("in epoch 3"), MemoryError()]
+
+
+@quiet
+@pytest.mark.parametrize("error", INTERRUPTIONS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("init", ["random", "kmeans"])
+def test_interrupted_fit_keeps_its_best_weights(monkeypatch, error, init):
+    break_after(monkeypatch, 3, error)
+    model = small(max_epochs=20, init=init)
+    with pytest.raises(type(error)) as raised:
+        model.fit(X)
+    assert raised.value is error
+    assert model.n_iter_ == len(model.history_) == 3
+    assert_array_equal(model.labels_, model.predict(X))
+    assert_array_equal(model.labels_, model.predict_proba(X).argmax(1))
+    assert not any(m.training for m in model.module_.modules())
+
+
+@quiet
+def test_interrupted_while_going_on_from_a_start_keeps_the_start(monkeypatch):
+    """Five of fifty epochs teach it; the sixth, the first of the rest, breaks."""
+    break_after(monkeypatch, 5, KeyboardInterrupt())
+    model = small(max_epochs=50, init=Y, batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert model.n_iter_ == 5
+    assert (model.labels_ == Y).mean() > 0.9
+
+
+@quiet
+def test_interrupted_before_anything_was_learned_leaves_all_as_it_was(monkeypatch):
+    model = small().fit(X)
+    before = bits(model)
+    break_after(monkeypatch, 0, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(2 * X[:, :4])
+    assert bits(model) == before
+    unfitted = small()
+    with pytest.raises(KeyboardInterrupt):
+        unfitted.fit(X)
+    assert not hasattr(unfitted, "module_")
+
+
+@quiet
+def test_interrupted_restarts_keep_the_best_so_far(monkeypatch):
+    alone = small(max_epochs=4).fit(X)
+    break_after(monkeypatch, 5, KeyboardInterrupt())
+    model = small(max_epochs=4, n_init=3)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert model.objective_ <= alone.objective_
+    assert_array_equal(model.labels_, model.predict(X))
+
+
+@quiet
+def test_a_diverged_warm_start_keeps_the_network_it_started_from(fitted):
+    model = clone(fitted).set_params(warm_start=True).fit(X)
+    model.set_params(learning_rate=1e30)
+    with pytest.raises(TrainingDiverged):
+        model.fit(X)
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert (model.predict(X) == fitted.labels_).mean() > 0.5
+
+
+# ---------------------------------------------------------------------------
+# Among other estimators
+# ---------------------------------------------------------------------------
+
+
+@quiet
+def test_grid_search_over_clusters_and_weights_in_a_pipeline():
+    name = "mixaeclustering"
+    grid = {
+        f"{name}__n_clusters": [2, 3],
+        f"{name}__sample_entropy_weight": [0.1, 0.5],
+        f"{name}__batch_entropy_weight": [0.5, 1.0],
+    }
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), healthy(batch_size=16)),
+        grid, scoring=hungarian_accuracy_scorer, cv=2, n_jobs=2,
+        error_score="raise",
+    ).fit(X, Y)  # fmt: skip
+    assert len(search.cv_results_["params"]) == 8
+    assert search.best_params_[f"{name}__n_clusters"] == 3
+    assert search.best_score_ > 0.9
+    assert search.best_estimator_.predict(X).shape == (90,)
+    assert search.best_estimator_.transform(X).shape == (90, 6)

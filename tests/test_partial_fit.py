@@ -1,0 +1,309 @@
+"""Chunks as they come: a stream trains as a run does, and an error costs nothing."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+
+from skmixae import MixAEClustering
+from skmixae.training import TrainingDiverged
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, Y = make_blobs(160, n_features=6, centers=3, random_state=0)
+CHUNKS = np.array_split(X, 4)
+
+
+def small(**params):
+    defaults = {
+        "n_clusters": 3,
+        "latent_dim": 2,
+        "hidden_layer_sizes": (8,),
+        "conv_channels": (4,),
+        "assignment_hidden_layer_sizes": (8,),
+        "max_epochs": 20,
+        "batch_size": 20,
+        "learning_rate": 1e-2,
+        "learning_rate_decay": 1.0,
+        "random_state": 0,
+    }
+    return MixAEClustering(**defaults | params)
+
+
+def everything(model):
+    parameters = model.get_params(deep=False)
+    state = {k: v for k, v in model.__getstate__().items() if k not in parameters}
+    return joblib.hash((state, [m.training for m in model.module_.modules()]))
+
+
+def stream(model, n_passes, chunks=CHUNKS):
+    for _ in range(n_passes):
+        for chunk in chunks:
+            model.partial_fit(chunk)
+    return model
+
+
+# ---------------------------------------------------------------------------
+# A stream trains as a run does
+# ---------------------------------------------------------------------------
+
+
+def test_passes_of_chunks_reach_what_as_many_epochs_do():
+    """Twenty passes over four chunks against twenty epochs, over three seeds.
+
+    Both see the same rows as often, in as many steps, so they differ as two seeds do.
+    The bound is the spread of the runs over seeds, and as much again.
+    """
+    runs, streams = [], []
+    for seed in range(3):
+        runs.append(small(random_state=seed).fit(X))
+        streams.append(stream(small(random_state=seed), 20))
+    # On all rows, in the terms that a run is judged by.
+    scores = [[m.score(X) for m in models] for models in (runs, streams)]
+    spread = np.ptp(scores[0])
+    assert np.mean(scores[1]) > np.mean(scores[0]) - 2 * max(spread, 0.05)
+    found = [
+        [adjusted_rand_score(Y, m.predict(X)) for m in ms] for ms in (runs, streams)
+    ]
+    assert np.median(found[1]) > 0.9
+    assert np.median(found[0]) > 0.9
+
+
+def test_whole_data_as_one_chunk_learns_as_epochs_do():
+    streamed = stream(small(), 20, [X])
+    history = streamed.history_["objective"]
+    run = small().fit(X).history_["objective"]
+    # Epochs of the same steps on the same rows, in another order.
+    assert history[-5:].mean() < run[:3].mean()
+    assert abs(history[-5:].mean() - run[-5:].mean()) < 0.5 * abs(run[0] - run[-1])
+
+
+def test_history_grows_by_a_row_a_chunk():
+    model = stream(small(), 2)
+    assert model.n_iter_ == len(model.history_) == 8
+    assert np.isfinite(model.history_["total"]).all()
+    assert_allclose(model.history_["expert_share"].sum(1), 1)
+    assert (model.history_["learning_rate"] == 1e-2).all()
+    assert np.isnan(model.history_["label_change"]).all()
+
+
+def test_labels_are_those_of_the_last_chunk():
+    model = stream(small(), 2)
+    assert_array_equal(model.labels_, model.predict(CHUNKS[-1]))
+    assert_allclose(model.cluster_sizes_, np.bincount(model.labels_, minlength=3) / 40)
+
+
+def test_order_and_split_of_the_stream_do_not_change_its_scale():
+    """Centre and scale are those of all rows, however they were split."""
+    whole = small().partial_fit(X)
+    ragged = stream(small(), 1, np.split(X, [7, 8, 50, 51, 140]))
+    reversed_ = stream(small(), 1, np.array_split(X[::-1], 3))
+    as_sparse = stream(small(), 1, [sparse.csr_array(c) for c in CHUNKS])
+    for model in (ragged, reversed_, as_sparse):
+        for loss in ("mse", "bce", "cosine"):
+            expected, found = (m._moments.scaling(loss) for m in (whole, model))
+            assert_allclose(found.center, expected.center, rtol=1e-10)
+            assert found.scale == pytest.approx(expected.scale, rel=1e-10)
+            assert model._moments.reference(loss) == pytest.approx(
+                whole._moments.reference(loss), rel=1e-10
+            )
+
+
+def test_scale_is_that_of_the_data():
+    scaling = stream(small(), 1)._moments.scaling("mse")
+    assert_allclose(scaling.center, X.mean(0))
+    assert scaling.scale == pytest.approx(np.sqrt(X.var(0).mean()))
+
+
+def test_same_stream_gives_same_bits():
+    assert everything(stream(small(), 2)) == everything(stream(small(), 2))
+    assert everything(stream(small(), 2)) != everything(
+        stream(small(random_state=1), 2)
+    )
+
+
+@pytest.mark.parametrize("schedule", ["constant", "anneal", "balanced"])
+def test_copies_of_a_stream_go_on_as_it_does(schedule):
+    model = stream(small(entropy_schedule=schedule), 2)
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    model.partial_fit(CHUNKS[0]).partial_fit(CHUNKS[1])
+    for other in copies:
+        other.partial_fit(CHUNKS[0]).partial_fit(CHUNKS[1])
+        assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+        assert_array_equal(other.history_["total"], model.history_["total"])
+
+
+def test_schedules_advance_by_a_chunk_as_by_an_epoch():
+    params = {"entropy_schedule": "anneal", "max_epochs": 8}
+    streamed, run = stream(small(**params), 3), small(**params).fit(X)
+    name = "batch_entropy_weight"
+    assert_allclose(streamed.history_[name][:8], run.history_[name])
+    assert (streamed.history_[name][8:] == run.history_[name][-1]).all()
+
+
+# ---------------------------------------------------------------------------
+# Chunks of every size, and among fits
+# ---------------------------------------------------------------------------
+
+
+def test_chunks_of_one_row_train():
+    model = small().partial_fit(X[:20])
+    before = model.predict_proba(X)
+    for row in X[20:40]:
+        model.partial_fit(row[None])
+    assert model.n_iter_ == 21
+    assert np.isfinite(model.history_["total"]).all()
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert not np.array_equal(model.predict_proba(X), before)
+
+
+def test_a_stream_of_one_cluster_may_start_with_one_row():
+    model = small(n_clusters=1)
+    for row in X[:5]:
+        model.partial_fit(row[None])
+    assert (model.predict(X) == 0).all()
+
+
+def test_chunks_of_one_repeated_row_do_not_break_it():
+    model = small().partial_fit(X)
+    for _ in range(3):
+        model.partial_fit(np.repeat(X[:1], 30, axis=0))
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_after_fit_the_stream_goes_on_from_it():
+    model = small().fit(X)
+    labels, objective = model.labels_, model.history_["objective"]
+    stream(model, 1)
+    assert model.n_iter_ == 24
+    assert_array_equal(model.history_["objective"][:20], objective)
+    assert model.history_["objective"][20:].mean() < objective[:3].mean()
+    assert (model.predict(X) == labels).mean() > 0.9  # labels keep their meaning
+
+
+def test_after_a_stream_fit_starts_over():
+    fresh = small().fit(X)
+    model = stream(small(), 1).fit(X)
+    assert everything(model) == everything(fresh)
+    # ... and a stream after it does not remember the one before it.
+    assert everything(model.partial_fit(X)) == everything(fresh.partial_fit(X))
+
+
+def test_warm_start_goes_on_from_a_stream():
+    model = stream(small(warm_start=True), 20, [X])
+    labels = model.predict(X)
+    model.set_params(max_epochs=2).fit(X)
+    assert (model.labels_ == labels).mean() > 0.9
+
+
+def test_learning_rate_may_be_changed_on_the_way():
+    model, other = stream(small(), 1), stream(small(), 1)
+    model.set_params(learning_rate=1e-9).partial_fit(X)
+    assert model.history_["learning_rate"][-1] == 1e-9
+    weights = [w.detach().clone() for w in other.module_.parameters()]
+    for now, before in zip(model.module_.parameters(), weights, strict=True):
+        assert_allclose(now.detach(), before, atol=1e-6)
+    other.partial_fit(X)
+    moved = [
+        (now.detach() - before).abs().max()
+        for now, before in zip(other.module_.parameters(), weights, strict=True)
+    ]
+    assert max(moved) > 1e-3
+
+
+def test_start_from_labels_belongs_to_fit_and_does_not_hinder_chunks():
+    model = small(init=Y).fit(X)
+    assert stream(model, 1).n_iter_ == 24
+
+
+def test_names_of_features_are_kept_and_checked():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    model = small().partial_fit(frame[:80]).partial_fit(frame[80:])
+    assert list(model.feature_names_in_) == list("abcdef")
+    before = everything(model)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.partial_fit(frame.rename(columns={"a": "z"}))
+    assert everything(model) == before
+
+
+# ---------------------------------------------------------------------------
+# Errors
+# ---------------------------------------------------------------------------
+
+
+def test_bad_chunk_leaves_the_stream_as_it_was():
+    model, undisturbed = stream(small(), 1), stream(small(), 1)
+    before = everything(model)
+    bad = X.copy()
+    bad[3, 3] = np.nan
+    for chunk in (bad, X[:, :3], X.astype(complex), X[0], X[:0]):
+        with pytest.raises(ValueError):  # noqa: PT011
+            model.partial_fit(chunk)
+        assert everything(model) == before
+    assert everything(stream(model, 1)) == everything(stream(undisturbed, 1))
+
+
+def test_bad_first_chunk_leaves_nothing():
+    model = small()
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(np.full((10, 3), np.nan))
+    assert set(vars(model)) == set(model.get_params())
+    assert everything(model.partial_fit(X)) == everything(small().partial_fit(X))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "balanced"])
+def test_diverging_chunk_leaves_the_stream_as_it_was(schedule):
+    """Neither weights nor the optimiser's moments nor the schedule keep a NaN."""
+    model = stream(small(entropy_schedule=schedule), 1)
+    undisturbed = copy.deepcopy(model)
+    before = everything(model)
+    model.set_params(learning_rate=1e30)
+    with pytest.raises(TrainingDiverged, match="learning_rate"):
+        stream(model, 3)
+    model.set_params(learning_rate=1e-2)
+    if everything(model) == before:  # it diverged in the first chunk
+        assert everything(stream(model, 1)) == everything(stream(undisturbed, 1))
+    for values in (model.predict_proba(X), model.history_["total"]):
+        assert np.isfinite(values).all()
+    assert np.isfinite(stream(model, 1).history_["total"]).all()
+
+
+def test_interrupted_chunk_leaves_the_stream_as_it_was(monkeypatch):
+    model, undisturbed = stream(small(), 1), stream(small(), 1)
+    before, n_calls = everything(model), []
+    step = type(model.module_).forward
+
+    def interrupted(self, x):
+        n_calls.append(1)
+        if len(n_calls) == 2:
+            raise KeyboardInterrupt
+        return step(self, x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.module_), "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.partial_fit(X)
+    assert everything(model) == before
+    assert everything(model.partial_fit(X)) == everything(undisturbed.partial_fit(X))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", -1.0), ("sample_entropy_weight", -0.1), ("batch_size", 0),
+     ("cluster_sizes", [0.5, 0.6, 0.1]), ("device", "tpu"), ("consistency", "none")],
+)  # fmt: skip
+def test_bad_parameters_are_refused_on_the_way(name, value):
+    """Also after the first chunk, where scikit-learn itself no longer looks."""
+    model = stream(small(), 1)
+    before = everything(model)
+    model.set_params(**{name: value})
+    with pytest.raises(ValueError, match=name):
+        model.partial_fit(X)
+    assert everything(model) == before

@@ -1,0 +1,489 @@
+"""Bad parameters and bad rows: the right error, in plain words, and nothing lost."""
+
+import inspect
+import re
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from numpydoc.docscrape import ClassDoc
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from skmixae import MixAEClustering
+from skmixae._parameters import CONSTRAINTS, resolve_device
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X = make_blobs(40, n_features=6, centers=3, random_state=0)[0]
+X = (X - X.min()) / np.ptp(X)  # in [0, 1], for all the losses
+SIGNATURE = inspect.signature(MixAEClustering).parameters
+
+
+def small(**params):
+    defaults = {
+        "n_clusters": 3,
+        "latent_dim": 2,
+        "hidden_layer_sizes": (6,),
+        "conv_channels": (4,),
+        "assignment_hidden_layer_sizes": (8,),
+        "max_epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "random_state": 0,
+    }
+    return MixAEClustering(**defaults | params)
+
+
+def fitted_part(model):
+    """Return everything about a model but its parameters, as a hash of its bits."""
+    parameters = model.get_params(deep=False)
+    state = {k: v for k, v in model.__getstate__().items() if k not in parameters}
+    training = [m.training for m in model.module_.modules()]
+    return joblib.hash((state, training))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return small().fit(X)
+
+
+@pytest.fixture
+def unharmed(fitted):
+    """A fitted model, compared bit by bit after the test with what it was before."""
+    model = clone(fitted).fit(X)
+    before, expected = fitted_part(model), fitted.predict_proba(X)
+    yield model
+    assert fitted_part(model) == before
+    assert_array_equal(model.predict_proba(X), expected)
+    assert model.n_features_in_ == X.shape[1]
+
+
+# ---------------------------------------------------------------------------
+# Every parameter: kept, documented, immutable, effective, validated
+# ---------------------------------------------------------------------------
+
+
+def test_every_parameter_has_a_constraint_and_a_default_that_satisfies_it():
+    assert list(CONSTRAINTS) == list(SIGNATURE)
+    MixAEClustering()._validate_params()
+
+
+def test_all_but_the_number_of_clusters_are_keyword_only():
+    first, *others = SIGNATURE.values()
+    assert first.name == "n_clusters"
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in others)
+
+
+@pytest.mark.parametrize("name", SIGNATURE)
+def test_default_is_immutable_and_stored_as_it_is(name):
+    default = SIGNATURE[name].default
+    hash(default)
+    assert getattr(MixAEClustering(), name) is default
+
+
+def test_documentation_lists_each_parameter_in_order_with_its_default():
+    documented = ClassDoc(MixAEClustering)["Parameters"]
+    assert [p.name for p in documented] == list(SIGNATURE)
+    for p in documented:
+        default = SIGNATURE[p.name].default
+        said = p.type.rpartition("default=")[2]
+        shown = f'"{default}"' if isinstance(default, str) else str(default)
+        assert said == shown, p.name
+        assert p.desc, p.name
+
+
+def test_documentation_lists_each_fitted_attribute(fitted):
+    documented = {p.name for p in ClassDoc(MixAEClustering)["Attributes"]}
+    public = {n for n in vars(fitted) if n.endswith("_") and not n.startswith("_")}
+    assert public | {"feature_names_in_"} == documented
+
+
+CONV = {"architecture": "conv1d"}
+PATIENT = {"n_iter_no_change": 2, "max_epochs": 12}
+
+# For each parameter, another value that must make a difference, and with what else.
+EFFECTS = {
+    "n_clusters": (2, {}),
+    "latent_dim": (1, {}),
+    "architecture": ("conv1d", {}),
+    "hidden_layer_sizes": ([6, 5], {}),
+    "conv_channels": ([3, 2], CONV),
+    "assignment_hidden_layer_sizes": ((), {}),
+    "assignment_input": ("input", {}),
+    "activation": ("tanh", {}),
+    "input_shape": ((2, 3), {}),
+    "input_noise": (0.5, {}),
+    "reconstruction_loss": ("bce", {}),
+    "sample_entropy_weight": (2.0, {}),
+    "batch_entropy_weight": (0.0, {}),
+    "entropy_schedule": ("anneal", {}),
+    "cluster_sizes": ([0.6, 0.3, 0.1], {}),
+    "consistency": (None, {}),
+    "consistency_weight": (0.0, {}),
+    "max_epochs": (4, {}),
+    "batch_size": (8, {}),
+    "learning_rate": (3e-3, {}),
+    "learning_rate_decay": (1.0, {}),
+    "weight_decay": (0.5, {}),
+    "tol": (1e3, PATIENT),
+    "n_iter_no_change": (1, {"max_epochs": 12, "tol": 1e3}),
+    "validation_fraction": (0.3, {}),
+    "n_init": (3, {}),
+    "init": ("kmeans", {}),
+    "random_state": (1, {}),
+    "precision": ("bfloat16", {}),
+}
+# Those whose difference shows elsewhere, each in a test of its own.
+ELSEWHERE = {"warm_start", "device", "verbose"}
+
+
+def test_no_parameter_is_forgotten():
+    assert set(EFFECTS) | ELSEWHERE == set(SIGNATURE)
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_parameter_makes_a_difference(name):
+    value, others = EFFECTS[name]
+    before = small(**others).fit(X)
+    after = small(**others).set_params(**{name: value}).fit(X)
+    assert clone(after).get_params()[name] == value
+    a, b = before.history_["total"], after.history_["total"]
+    assert len(a) != len(b) or not np.array_equal(a, b)
+
+
+def test_warm_start_makes_a_difference():
+    cold = small().fit(X).fit(X)
+    warm = small(warm_start=True).fit(X).fit(X)
+    assert cold.history_["objective"][0] > warm.history_["objective"][0]
+
+
+def test_verbose_makes_a_difference(capsys):
+    small(verbose=0).fit(X)
+    assert capsys.readouterr().out == ""
+    small(verbose=1, n_init=2).fit(X)
+    assert capsys.readouterr().out.count("\n") == 2
+    small(verbose=2).fit(X)
+    out = capsys.readouterr().out
+    assert out.count("epoch") - 1 == small().max_epochs
+    assert "objective" in out
+
+
+def test_device_makes_a_difference(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto").type == "cuda"
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    model = small(device="cpu").fit(X)
+    assert next(model.module_.parameters()).device.type == "cpu"
+
+
+NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
+                     "consistency_weight", "weight_decay", "tol"]  # fmt: skip
+POSITIVE_INTEGERS = ["n_clusters", "latent_dim", "batch_size", "n_init",
+                     "max_epochs", "n_iter_no_change"]  # fmt: skip
+CHOICES = ["architecture", "assignment_input", "activation", "reconstruction_loss",
+           "entropy_schedule", "consistency", "init", "precision", "max_epochs"]  # fmt: skip
+
+BAD_VALUES = [
+    *((name, bad) for name in NUMBERS_FROM_ZERO
+      for bad in (-0.5, float("nan"), float("inf"), "1", None)),
+    *((name, bad) for name in POSITIVE_INTEGERS for bad in (0, -1, 2.5, "two")),
+    *((name, "nonsense") for name in CHOICES),
+    *((name, bad) for name in ("learning_rate", "learning_rate_decay")
+      for bad in (0, -1e-3, float("nan"))),
+    ("learning_rate_decay", 1.5),
+    *(("validation_fraction", bad) for bad in (0, 1, -0.1, 1.5, "half")),
+    *((name, bad)
+      for name in ("hidden_layer_sizes", "conv_channels", "input_shape")
+      for bad in (8, (8, 0), (8, -1), (2.5,), (), "88", (True,))),
+    *(("assignment_hidden_layer_sizes", bad) for bad in (8, (0,), (2.5,), None)),
+    ("input_shape", (1, 1, 1, 6)),
+    ("random_state", -1),
+    ("random_state", "seed"),
+    ("warm_start", "yes"),
+    ("verbose", -1),
+    ("device", None),
+    ("device", 0),
+    *(("device", bad) for bad in ("tpu", "gpu", "cpux", "", "meta", "cuda:-1")),
+    *(("cluster_sizes", bad) for bad in
+      ([0.5, 0.6, 0.1], [0.5, 0.5], [1.5, -0.5, 0.0], [[0.2, 0.3, 0.5]], 0.3,
+       [0.5, 0.5, float("nan")], "even")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_bad_value_is_refused_with_name_value_and_what_is_accepted(
+    unharmed, name, value
+):
+    unharmed.set_params(**{name: value})
+    params = {"architecture": "conv1d"} if name == "conv_channels" else {}
+    unharmed.set_params(**params)
+    with pytest.raises(ValueError, match=rf"\b{name}\b") as error:
+        unharmed.fit(X)
+    message = str(error.value)
+    assert "must" in message
+    if not (isinstance(value, list) and np.isnan(value).any()):  # "contains NaN"
+        assert repr(value) in message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_unavailable_device_is_refused(unharmed, device):
+    unharmed.set_params(device=device)
+    with pytest.raises(ValueError, match=f"device='{device}' is not available"):
+        unharmed.fit(X)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_device_number_that_is_not_there_is_refused(unharmed):
+    unharmed.set_params(device=f"cuda:{torch.cuda.device_count()}")
+    with pytest.raises(ValueError, match="is not available"):
+        unharmed.fit(X)
+
+
+# ---------------------------------------------------------------------------
+# Parameters that do not go together, or not with the rows
+# ---------------------------------------------------------------------------
+
+BAD_TOGETHER = {
+    "shape does not multiply out": ({"input_shape": (2, 2)}, r"4 features.*X has 6"),
+    "images without a shape": ({"architecture": "conv2d"}, r"input_shape.*Got None"),
+    "series as images": (
+        {"architecture": "conv2d", "input_shape": (6,)},
+        r"'conv2d' needs.*\(height, width\)",
+    ),
+    "images as series": (
+        {"architecture": "conv1d", "input_shape": (1, 2, 3)},
+        r"'conv1d' needs.*\(length,\)",
+    ),
+    "moved vectors": ({"consistency": "affine"}, r"'affine' moves images.*input_shape"),
+    "moved series": (
+        {"consistency": "both", "architecture": "conv1d", "input_shape": (2, 3)},
+        r"'both' moves images",
+    ),
+    "fewer rows than clusters": ({"n_clusters": 41}, r"n_samples=40.*n_clusters=41"),
+    "labels too few": ({"init": [0, 1, 2]}, r"init.*\(40,\).*\(3,\)"),
+    "labels too high": ({"init": np.arange(40) % 4}, r"init.*0 to n_clusters - 1 = 2"),
+    "labels too low": ({"init": -np.ones(40, int)}, "init.*from 0"),
+    "labels between": ({"init": np.full(40, 0.5)}, "init.*integers"),
+    "labels missing": ({"init": np.full(40, np.nan)}, "init.*NaN"),
+    "labels of text": ({"init": np.full(40, "a")}, "init.*must hold finite numbers"),
+    "probabilities of too many": (
+        {"init": np.full((40, 4), 0.25)},
+        r"init.*\(40, 3\).*\(40, 4\)",
+    ),
+    "probabilities not summing": ({"init": np.full((40, 3), 0.5)}, "init.*sum to 1"),
+    "negative probabilities": (
+        {"init": np.tile([2.0, -1.0, 0.0], (40, 1))},
+        "init.*negative",
+    ),
+    "three-dimensional start": ({"init": np.zeros((40, 3, 1))}, r"init.*dim"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TOGETHER)
+def test_parameters_that_do_not_fit_are_refused(unharmed, case):
+    params, message = BAD_TOGETHER[case]
+    unharmed.set_params(**params)
+    with pytest.raises(ValueError, match=message):
+        unharmed.fit(X)
+
+
+@pytest.mark.parametrize("offset", [0.5, -0.5])
+def test_bce_refuses_rows_outside_its_range(unharmed, offset):
+    unharmed.set_params(reconstruction_loss="bce")
+    with pytest.raises(ValueError, match=r"'bce' needs features from 0 to 1.*'mse'"):
+        unharmed.fit(X + offset)
+    with pytest.raises(ValueError, match=r"'bce' needs features from 0 to 1"):
+        unharmed.partial_fit(X + offset)
+
+
+# ---------------------------------------------------------------------------
+# Rows
+# ---------------------------------------------------------------------------
+
+
+def damaged(value, dtype=np.float64):
+    rows = X.astype(dtype)
+    rows[7, 2] = value
+    return rows
+
+
+BAD_ROWS = {
+    "NaN": (damaged(np.nan), ValueError, "NaN"),
+    "NaN in float32": (damaged(np.nan, np.float32), ValueError, "NaN"),
+    "infinity": (damaged(np.inf), ValueError, "infinity"),
+    "infinity in float16": (damaged(-np.inf, np.float16), ValueError, "infinity"),
+    "NaN in sparse rows": (sparse.csr_array(damaged(np.nan)), ValueError, "NaN"),
+    "text": (X.astype(str).astype(object) + "x", ValueError, "could not convert"),
+    "complex": (X + 1j, ValueError, "Complex data not supported"),
+    "one dimension": (X[0], ValueError, "Expected 2D array, got 1D array"),
+    "three dimensions": (X[None], ValueError, "dim 3|Found array with dim"),
+    "no rows": (X[:0], ValueError, "0 sample"),
+    "no features": (X[:, :0], ValueError, r"0 feature|X has 0 features"),
+    "nothing": (None, ValueError, "None|array"),
+    "dictionaries": ([{"a": 1}] * 5, (TypeError, ValueError), "argument|convert"),
+    "ragged": ([[1, 2], [3]], ValueError, "inhomogeneous|sequence"),
+    "NaN in a tensor": (torch.from_numpy(damaged(np.nan)), ValueError, "NaN"),
+}
+METHODS = ["predict", "predict_proba", "transform", "reconstruct",
+           "reconstruction_errors", "score_samples", "score"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_predict", *METHODS])
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_bad_rows_are_refused(unharmed, method, case):
+    rows, error, message = BAD_ROWS[case]
+    with pytest.raises(error, match=message):
+        getattr(unharmed, method)(rows)
+
+
+@pytest.mark.parametrize("method", ["partial_fit", *METHODS])
+def test_rows_of_another_width_are_refused(unharmed, method):
+    message = "X has 5 features, but MixAEClustering is expecting 6 features"
+    with pytest.raises(ValueError, match=message):
+        getattr(unharmed, method)(X[:, :5])
+
+
+def test_codes_of_another_width_are_refused(unharmed):
+    with pytest.raises(ValueError, match=r"X has 5 features.*expecting 6"):
+        unharmed.inverse_transform(X[:, :5])
+    with pytest.raises(ValueError, match="NaN"):
+        unharmed.inverse_transform(damaged(np.nan))
+
+
+def test_first_chunk_with_fewer_rows_than_clusters_is_refused():
+    model = small()
+    with pytest.raises(ValueError, match=r"n_samples=2.*n_clusters=3"):
+        model.partial_fit(X[:2])
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("method", [*METHODS, "inverse_transform"])
+def test_everything_that_needs_a_fit_says_so(method):
+    with pytest.raises(NotFittedError, match="MixAEClustering instance is not fitted"):
+        getattr(small(), method)(X)
+    with pytest.raises(NotFittedError):
+        small().get_feature_names_out()
+
+
+def test_a_failed_fit_keeps_the_names_and_number_of_features():
+    pd = pytest.importorskip("pandas")
+    model = small().fit(pd.DataFrame(X, columns=list("abcdef")))
+    before = fitted_part(model)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((40, 4), np.nan))
+    with pytest.raises(ValueError, match="n_samples=2"):
+        model.fit(pd.DataFrame(X[:2, :3], columns=list("xyz")))
+    assert fitted_part(model) == before
+    assert list(model.feature_names_in_) == list("abcdef")
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(pd.DataFrame(X, columns=list("uvwxyz")))
+
+
+def test_a_failed_first_fit_leaves_nothing():
+    model = small(input_shape=(5,))
+    with pytest.raises(ValueError, match="multiplies out"):
+        model.fit(X)
+    assert set(vars(model)) == set(model.get_params())
+
+
+# ---------------------------------------------------------------------------
+# A factory of experts that does not keep its promise
+# ---------------------------------------------------------------------------
+
+
+class Expert(nn.Module):
+    def __init__(self, n_in, n_latent, n_out=None):
+        super().__init__()
+        self.down = nn.Linear(n_in, n_latent)
+        self.up = nn.Linear(n_latent, n_out or n_in)
+
+    def encode(self, rows):
+        return self.down(rows)
+
+    def decode(self, latents):
+        return self.up(latents)
+
+
+class OnlyForward(nn.Module):
+    def forward(self, rows):
+        return rows
+
+
+class PairExpert(Expert):
+    def encode(self, rows):
+        return self.down(rows), rows
+
+
+def good(shape, d):
+    return Expert(*shape, d)
+
+
+ONE_FOR_ALL = Expert(6, 2)
+
+
+def first_good_then_bad():
+    made = []
+
+    def factory(shape, d):
+        made.append(1)
+        return Expert(*shape, d if len(made) == 1 else d + 1)
+
+    return factory
+
+
+def raising(shape, d):
+    raise RuntimeError("no experts today")
+
+
+BAD_FACTORIES = {
+    "not a module": (lambda shape, d: "expert", TypeError, "return a torch.nn.Module"),
+    "no methods": (lambda shape, d: OnlyForward(), TypeError, "no method 'encode'"),
+    "latents": (lambda s, d: Expert(*s, d + 1), ValueError, r"\(\d+, 3\) from encode"),
+    "rows": (lambda s, d: Expert(*s, d, 5), ValueError, r"\(\d+, 5\) from decode"),
+    "pairs": (lambda s, d: PairExpert(*s, d), ValueError, "tuple from encode"),
+    "raises": (raising, RuntimeError, "no experts today"),
+    "wrong input": (lambda s, d: Expert(7, d), RuntimeError, "shapes cannot be"),
+    "takes nothing": (lambda: None, TypeError, "argument"),
+    "latents of the second": (first_good_then_bad(), ValueError, "from encode"),
+}
+
+
+def test_a_factory_that_keeps_its_promise_is_used():
+    model = small(architecture=good).fit(X)
+    assert sum(isinstance(m, Expert) for m in model.module_.modules()) == 3
+    assert model.predict(X).shape == (40,)
+
+
+@pytest.mark.parametrize("case", BAD_FACTORIES)
+def test_bad_factory_is_refused(unharmed, case):
+    factory, error, message = BAD_FACTORIES[case]
+    unharmed.set_params(architecture=factory)
+    with pytest.raises(error, match=message):
+        unharmed.fit(X)
+
+
+def test_one_expert_given_twice_is_refused(unharmed):
+    unharmed.set_params(architecture=lambda *_: ONE_FOR_ALL)
+    with pytest.raises(ValueError, match="build a new module"):
+        unharmed.fit(X)
+
+
+# ---------------------------------------------------------------------------
+# Messages read well
+# ---------------------------------------------------------------------------
+
+
+def test_messages_are_sentences_without_internals():
+    for params, _ in BAD_TOGETHER.values():
+        with pytest.raises(ValueError) as error:  # noqa: PT011
+            small(**params).fit(X)
+        assert not re.search(r"<(class|function|object)|Tensor\(", str(error.value))

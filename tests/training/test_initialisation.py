@@ -1,0 +1,229 @@
+"""Starting points: k-means on a sample, and what teaching makes of labels."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from skmixae.network import NetworkSpec, build_network
+from skmixae.objective import SCHEDULES, MixtureObjective, Reconstruction, Weights
+from skmixae.training import (
+    Batches,
+    Moments,
+    Randomness,
+    Rows,
+    Scaling,
+    Teaching,
+    TrainingPlan,
+    as_probabilities,
+    initialisation,
+    kmeans_labels,
+    train,
+)
+
+CPU = torch.device("cpu")
+N_CLUSTERS = 4
+
+
+def blobs(n=200, n_features=3):
+    """Rows about four far corners, and which corner is whose."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(N_CLUSTERS, size=n)
+    corners = 8 * np.eye(N_CLUSTERS, n_features)
+    X = corners[labels] + rng.normal(scale=0.5, size=(n, n_features))
+    return X.astype(np.float32), labels
+
+
+def batches_of(X, batch_size=32):
+    moments = Moments()
+    moments.update(X)
+    return Batches(Rows(X), moments.scaling("mse"), batch_size, CPU)
+
+
+def make_network():
+    spec = NetworkSpec(N_CLUSTERS, (3,), 2, "mlp", (8,), (2,), (16,), "hidden", "relu")
+    return build_network(spec, torch.Generator().manual_seed(0))
+
+
+def make_objective():
+    weights = Weights(1.0, 0.1, 0.4, 0.0)
+    return MixtureObjective(
+        Reconstruction("mse", 1.0), SCHEDULES["balanced"](weights), input_noise=0.5
+    )
+
+
+def teach(start, X, n_epochs=40):
+    network, teaching = make_network(), Teaching(make_objective(), start)
+    trained = train(
+        network, teaching, batches_of(X), TrainingPlan(n_epochs, 0.01),
+        Randomness.from_seed(0, CPU), n_experts=N_CLUSTERS,
+    )  # fmt: skip
+    x = torch.from_numpy(batches_of(X).scaling.apply(X))
+    with torch.no_grad():
+        return network.eval()(x), x, trained
+
+
+# ---------------------------------------------------------------------------
+# k-means
+# ---------------------------------------------------------------------------
+
+
+def test_labels_are_those_of_kmeans():
+    X, labels = blobs()
+    found = kmeans_labels(batches_of(X), N_CLUSTERS, np.random.RandomState(0))
+    assert found.shape == (len(X),)
+    assert adjusted_rand_score(labels, found) == 1.0
+
+
+@pytest.mark.rng_untouched
+def test_equal_seeds_give_equal_labels():
+    X = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+
+    def label(seed):
+        return kmeans_labels(batches_of(X), 5, np.random.RandomState(seed))
+
+    assert_array_equal(label(0), label(0))
+    assert (label(0) != label(1)).any()
+
+
+def test_rows_are_clustered_in_the_units_that_the_network_sees():
+    X, labels = blobs()
+    found = kmeans_labels(
+        batches_of(1e6 + 1e3 * X), N_CLUSTERS, np.random.RandomState(0)
+    )
+    assert adjusted_rand_score(labels, found) == 1.0
+
+
+@pytest.mark.parametrize(("n_clusters", "expected"), [(2, 50), (12, 84)])
+def test_kmeans_sees_a_bounded_sample_and_labels_every_row(
+    n_clusters, expected, monkeypatch
+):
+    seen = []
+
+    class Counting(KMeans):
+        def fit(self, X):
+            seen.append(len(np.unique(X, axis=0)))
+            return super().fit(X)
+
+    monkeypatch.setattr(initialisation, "KMeans", Counting)
+    monkeypatch.setattr(initialisation, "KMEANS_ROWS", 50)
+    monkeypatch.setattr(initialisation, "KMEANS_ROWS_PER_CLUSTER", 7)
+    X, _ = blobs()
+    found = kmeans_labels(batches_of(X), n_clusters, np.random.RandomState(0))
+    assert seen == [expected]  # each row once
+    assert len(found) == len(X)
+
+
+def test_fewer_rows_than_the_sample_are_all_used():
+    X, labels = blobs(30)
+    found = kmeans_labels(batches_of(X), N_CLUSTERS, np.random.RandomState(0))
+    assert adjusted_rand_score(labels, found) == 1.0
+
+
+# ---------------------------------------------------------------------------
+# Labels and probabilities
+# ---------------------------------------------------------------------------
+
+
+def test_labels_become_one_hot_and_probabilities_stay():
+    labels = np.array([2, 0, 3, 2], dtype=np.int8)
+    probabilities = as_probabilities(labels, N_CLUSTERS)
+    assert probabilities.dtype == np.float32
+    for row, label in zip(probabilities, labels, strict=True):
+        assert row.tolist() == [float(k == label) for k in range(N_CLUSTERS)]
+    given = np.random.default_rng(0).dirichlet([1] * N_CLUSTERS, size=5)
+    assert_array_equal(as_probabilities(given, N_CLUSTERS), given.astype(np.float32))
+
+
+# ---------------------------------------------------------------------------
+# Teaching
+# ---------------------------------------------------------------------------
+
+
+def test_labels_are_learned_by_the_assignment_and_rows_by_their_expert():
+    X, labels = blobs()
+    labels = (labels + 1) % N_CLUSTERS  # any expert may be told to take any blob
+    start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
+    out, x, trained = teach(start, X)
+    assert_array_equal(out.logits.argmax(1), labels)
+    errors = (out.decoded - x.unsqueeze(1)).square().mean(-1)
+    own = errors[torch.arange(len(x)), torch.from_numpy(labels)]
+    # Blobs far apart leave an expert little to do; another's blob it has never seen.
+    assert own.mean() < 0.2
+    assert (errors.argmin(1).numpy() == labels).mean() > 0.9
+    assert (
+        trained.history[-1].terms["objective"] < trained.history[0].terms["objective"]
+    )
+
+
+def test_probabilities_are_learned_as_they_are():
+    X, labels = blobs()
+    table = np.random.default_rng(1).dirichlet([2.0] * N_CLUSTERS, size=N_CLUSTERS)
+    start = torch.from_numpy(as_probabilities(table[labels], N_CLUSTERS))
+    out, *_ = teach(start, X)
+    p = out.logits.softmax(-1)
+    for k in range(N_CLUSTERS):
+        mean = p[labels == k].mean(0)
+        # Learned in 280 steps: nearer than 5 %, and than any other row of the table.
+        assert (mean - torch.from_numpy(table[k])).abs().max() < 0.05
+
+
+def test_every_row_is_taught_its_own_label_wherever_it_stands_in_a_batch():
+    """Of what the loop hands over, only the index says whose label a row has."""
+    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    start = torch.eye(N_CLUSTERS)[[0, 1, 2, 3, 0, 1]]
+    index = torch.tensor([5, 2, 0, 3])
+    network, objective = make_network(), make_objective()
+    step = Teaching(objective, start).step(
+        network, x[index], index, 0.0, torch.Generator()
+    )
+    out = network(x[index])
+    total = 0.0
+    for row, i in enumerate(index):
+        label = int(start[i].argmax())
+        total += (out.decoded[row, label] - x[i]).square().mean().item()
+        total -= out.logits[row].log_softmax(-1)[label].item()
+    assert step.terms.total.item() == pytest.approx(total / 4, rel=1e-5)
+    assert step.terms.objective.item() == pytest.approx(total / 4, rel=1e-5)
+
+
+def test_teaching_leaves_the_schedule_as_it_was():
+    X, labels = blobs()
+    objective = make_objective()
+    before = objective.schedule.at(0.5)
+    teaching = Teaching(
+        objective, torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
+    )
+    x, index = torch.from_numpy(X[:20]), torch.arange(20)
+    step = teaching.step(make_network(), x, index, 0.5, torch.Generator())
+    assert objective.schedule.at(0.5) == before
+    assert not step.assignment.requires_grad
+
+
+def test_history_of_teaching_has_the_terms_of_the_objective():
+    X, labels = blobs()
+    start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
+    _, _, trained = teach(start, X, n_epochs=2)
+    x, index = torch.from_numpy(X), torch.arange(len(X))
+    later = make_objective().step(make_network(), x, index, 0.0, torch.Generator())
+    assert list(trained.history[0].terms) == list(later.terms._fields)
+    assert trained.history[0].terms["consistency"] == 0
+
+
+def test_validation_while_teaching_is_that_of_the_objective():
+    X, labels = blobs()
+    objective, network = make_objective(), make_network().eval()
+    start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
+    x = torch.from_numpy(X)
+    found = Teaching(objective, start).evaluate(network, x).terms
+    assert found == objective.evaluate(network, x).terms
+
+
+def test_integer_rows_are_labelled_too():
+    X = (10 * blobs()[0]).astype(np.int64)
+    scaling = Scaling(np.zeros(3), 10.0)
+    batches = Batches(Rows(X), scaling, 32, CPU)
+    found = kmeans_labels(batches, N_CLUSTERS, np.random.RandomState(0))
+    assert adjusted_rand_score(blobs()[1], found) == 1.0
