@@ -15,6 +15,7 @@ from .inference import Inference
 from .network import MixtureOfAutoencoders
 from .objective.mixture import weigh
 from .training import (
+    Agglomeration,
     Batches,
     Moments,
     Monitor,
@@ -22,8 +23,10 @@ from .training import (
     Rows,
     Teaching,
     TrainingRun,
+    agglomerate,
     as_probabilities,
     kmeans_labels,
+    shared_rows,
     train,
 )
 
@@ -147,11 +150,15 @@ def conclude(
     objective = problem.objective(moments)
     scaling = moments.scaling(problem.loss)
     inference = Inference(network, scaling, objective.reconstruction)
+    tree = merge_experts(problem, network, rows, moments)
     if not warm:  # a network that had labels before keeps their meaning
-        labels = inference.labels(rows)
-        order = _names(problem, np.bincount(labels, minlength=problem.spec.n_experts))
+        k = problem.spec.n_experts
+        counts = np.bincount(inference.labels(rows), minlength=k)
+        order, tree = _named(problem, counts, tree)
         network.permute_experts(torch.from_numpy(order).to(problem.device))
         run.history = [r._replace(usage=r.usage[order]) for r in run.history]
+    if problem.spec.n_experts > problem.n_clusters:
+        inference.clusters = tree.clusters
     survey = inference.survey(rows)
     usage = torch.from_numpy(survey.usage).to(problem.device)
     balance = objective.balance(usage[None], n_rows=len(rows))
@@ -162,21 +169,41 @@ def conclude(
         balance.cpu(),
         torch.tensor(0.0),
     )
-    return Candidate(inference, moments, run, survey, float(total))
+    return Candidate(inference, moments, run, survey, float(total), tree)
 
 
-def _names(problem: Problem, counts: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the experts in the order of the labels that they are to have.
+def merge_experts(
+    problem: Problem, network: MixtureOfAutoencoders, rows: Rows, moments: Moments
+) -> Agglomeration:
+    """Merge the experts into clusters; of as many experts each is a cluster."""
+    m = problem.spec.n_experts
+    if m == problem.n_clusters:
+        return Agglomeration(np.arange(m), np.empty((0, 2), np.intp), np.empty(0))
+    scaling = moments.scaling(problem.loss)
+    batches = Batches(rows, scaling, problem.batch_size, problem.device)
+    # A seed of its own: the same network has the same clusters whenever it is asked.
+    randomness = Randomness.from_seed(0, problem.device)
+    joint = shared_rows(network, batches, problem.view(moments), randomness)
+    return agglomerate(joint, problem.n_clusters)
+
+
+def _named(
+    problem: Problem, counts: NDArray[np.intp], tree: Agglomeration
+) -> tuple[NDArray[np.intp], Agglomeration]:
+    """Return the order of experts that gives labels a meaning, and their tree in it.
 
     Labels given to start from keep their experts; else the largest cluster comes
-    first, or the clusters follow the known sizes. Unused experts come last, so that
+    first, or the clusters follow the known sizes. Unused clusters come last, so that
     labels have no gap.
     """
-    if not isinstance(problem.start, str):
-        return np.argsort(counts == 0, kind="stable")
-    by_count = np.argsort(-counts, kind="stable")
-    if problem.sizes is None or (counts == 0).any():
-        return by_count
-    order = np.empty_like(by_count)
-    order[np.argsort(-problem.sizes, kind="stable")] = by_count
-    return order
+    sizes = np.bincount(tree.clusters, weights=counts)
+    ranking = np.argsort(-sizes, kind="stable")  # of the clusters
+    if not isinstance(problem.start, str) and len(sizes) == len(counts):
+        ranking = np.argsort(sizes == 0, kind="stable")
+    elif problem.sizes is not None and sizes.all():
+        by_size = ranking
+        ranking = np.empty_like(by_size)
+        ranking[np.argsort(-problem.sizes, kind="stable")] = by_size
+    rank = np.argsort(ranking)
+    order = np.lexsort((-counts, rank[tree.clusters]))
+    return order, tree.renamed(order, rank)

@@ -27,14 +27,14 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import _parameters as parameters
 from ._callbacks import CallbackSupportMixin, FitMonitor
-from ._fitting import conclude, fit_once, measure
+from ._fitting import conclude, fit_once, measure, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
 from ._problem import Problem, new_network, resolve_problem
 from ._stream import Stream
 from .inference import Inference
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import Reconstruction
-from .training import Moments, Rows, TrainingRun
+from .training import Agglomeration, Moments, Rows, TrainingRun
 
 # Fitted attributes, which an error in fit leaves as they were.
 _FITTED = (
@@ -44,6 +44,9 @@ _FITTED = (
     "n_iter_",
     "cluster_sizes_",
     "objective_",
+    "expert_labels_",
+    "expert_children_",
+    "expert_affinities_",
     "n_features_in_",
     "feature_names_in_",
     "_network_spec",
@@ -85,10 +88,16 @@ class MixAEClustering(
     Parameters
     ----------
     n_clusters : int, default=8
-        The number of clusters, K, and of experts.
-    latent_dim : int, default=10
+        The number of clusters, K.
+    n_experts : int, default=None
+        The number of experts, where there are to be more than clusters. After training
+        they are merged into clusters, those first that share most of the rows of which
+        one has the row and the other a changed view of it. Experts to spare can follow
+        clusters of any shape. None is one for each cluster, as in the paper.
+    latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
-        specialise: an expert that can reconstruct everything tells nothing.
+        specialise: an expert that can reconstruct everything tells nothing. "auto" is
+        10, or one less than the number of features where those are few.
     architecture : {"auto", "mlp", "conv2d", "conv1d"} or callable, default="auto"
         The kind of experts: fully connected, convolutional over images or over series.
         "auto" is "conv2d" for an ``input_shape`` of three dimensions, else "mlp". A
@@ -199,6 +208,13 @@ class MixAEClustering(
         (NaN in the first); and "validation_objective", where rows are held out.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         The share of the rows in each cluster.
+    expert_labels_ : ndarray of shape (n_experts,)
+        The cluster of each expert.
+    expert_children_ : ndarray of shape (n_experts - 1, 2)
+        The tree by which experts were merged, in the format of ``children_`` of
+        ``sklearn.cluster.AgglomerativeClustering``; empty with an expert a cluster.
+    expert_affinities_ : ndarray of shape (n_experts - 1,)
+        At each merge, how many times more rows the two share than by chance.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy over all rows:
         what `n_init` compares. It needs no labels.
@@ -241,7 +257,8 @@ class MixAEClustering(
         self,
         n_clusters: int = 8,
         *,
-        latent_dim: int = 10,
+        n_experts: int | None = None,
+        latent_dim: int | Literal["auto"] = "auto",
         architecture: str | Callable[[tuple[int, ...], int], torch.nn.Module] = "auto",
         hidden_layer_sizes: ArrayLike = (48, 48),
         conv_channels: ArrayLike = (16, 32),
@@ -274,6 +291,7 @@ class MixAEClustering(
         verbose: int = 0,
     ) -> None:
         self.n_clusters = n_clusters
+        self.n_experts = n_experts
         self.latent_dim = latent_dim
         self.architecture = architecture
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -357,7 +375,8 @@ class MixAEClustering(
         n_init = 1 if warm else self.n_init
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
-            attributes=partial(self._fitted, problem, moments), verbose=self.verbose,
+            attributes=partial(self._fitted, problem, rows, moments),
+            verbose=self.verbose,
         )  # fmt: skip
         best: Candidate | None = None
         interruption: BaseException | None = None
@@ -383,7 +402,8 @@ class MixAEClustering(
         if best is None:
             raise interruption  # type: ignore[misc]
         if interruption is None:
-            monitor.end(partial(self._fitted, problem, moments, best.inference.network))
+            network = best.inference.network
+            monitor.end(partial(self._fitted, problem, rows, moments, network))
         return best, interruption
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -495,7 +515,7 @@ class MixAEClustering(
 
         Returns
         -------
-        codes : ndarray of shape (n_samples, n_clusters * latent_dim), float32
+        codes : ndarray of shape (n_samples, n_experts * latent_dim), float32
             Columns ``expert0_latent0``, ``expert0_latent1``, ... as
             `get_feature_names_out` names them.
         """
@@ -511,7 +531,7 @@ class MixAEClustering(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_clusters * latent_dim)
+        X : array-like of shape (n_samples, n_experts * latent_dim)
             Codes, as `transform` returns them.
 
         Returns
@@ -704,9 +724,10 @@ class MixAEClustering(
         self, rows: Rows, spec: NetworkSpec | None = None, *, is_chunk: bool = False
     ) -> Problem:
         """Resolve the parameters for some rows, and for the network where one is."""
-        k = self.n_clusters
+        k = max(self.n_clusters, self.n_experts or 0)
+        name = "n_clusters" if k == self.n_clusters else "n_experts"
         if len(rows) < k and not (is_chunk and spec):
-            raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={k}.")
+            raise ValueError(f"n_samples={len(rows)} should be >= {name}={k}.")
         return resolve_problem(self, len(rows), rows.n_features, spec)
 
     def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
@@ -715,43 +736,44 @@ class MixAEClustering(
 
     def _inference(self) -> Inference:
         loss = self._fitted_loss
+        merged = len(self.expert_children_) > 0
         return Inference(
             self.module_,
             self._moments.scaling(loss),
             Reconstruction(loss, self._moments.reference(loss)),
+            self.expert_labels_ if merged else None,
         )
 
     def _fitted(
-        self, problem: Problem, moments: Moments, network: MixtureOfAutoencoders
+        self,
+        problem: Problem,
+        rows: Rows,
+        moments: Moments,
+        network: MixtureOfAutoencoders,
     ) -> dict[str, Any]:
         """Return the attributes of an estimator that predicts with a network."""
-        return {
-            "module_": deepcopy(network).eval(),
-            "_network_spec": problem.spec,
-            "_moments": moments,
-            "_fitted_loss": problem.loss,
-        }
+        network = deepcopy(network).eval()
+        tree = merge_experts(problem, network, rows, moments)
+        return _of_a_network(problem, moments, network, tree)
 
     def _adopt(
         self, candidate: Candidate, problem: Problem, *, go_on: bool = False
     ) -> None:
         """Become the estimator of a trained mixture; all at once, at the end."""
-        k = problem.spec.n_experts
-        epochs = history(candidate.run.history, k)
+        epochs = history(candidate.run.history, problem.spec.n_experts)
         if go_on:
             epochs = extended(self.history_, epochs)
         labels = candidate.survey.labels
         self.__dict__.pop("_stream", None)
+        sizes = np.bincount(labels, minlength=problem.n_clusters) / len(labels)
+        network = candidate.inference.network.eval()
         self.__dict__.update(
-            module_=candidate.inference.network.eval(),
             labels_=labels,
             history_=epochs,
             n_iter_=len(epochs),
-            cluster_sizes_=np.bincount(labels, minlength=k) / len(labels),
+            cluster_sizes_=sizes,
             objective_=candidate.objective,
-            _network_spec=problem.spec,
-            _moments=candidate.moments,
-            _fitted_loss=problem.loss,
+            **_of_a_network(problem, candidate.moments, network, candidate.tree),
         )
 
     @property
@@ -779,6 +801,24 @@ class MixAEClustering(
         # Whatever comes in, networks compute in float32.
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _of_a_network(
+    problem: Problem,
+    moments: Moments,
+    network: MixtureOfAutoencoders,
+    tree: Agglomeration,
+) -> dict[str, Any]:
+    """Return the fitted attributes that prediction needs."""
+    return {
+        "module_": network,
+        "expert_labels_": tree.clusters.astype(np.int32),
+        "expert_children_": tree.children,
+        "expert_affinities_": tree.affinities,
+        "_network_spec": problem.spec,
+        "_moments": moments,
+        "_fitted_loss": problem.loss,
+    }
 
 
 def _seeds(random_state: Any, n: int) -> list[int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .inference import Inference, Survey
 from .objective import Terms
-from .training import EpochReport, Moments, TrainingRun
+from .training import Agglomeration, EpochReport, Moments, TrainingRun
 
 # An expert with less than this part of an even share is as good as unused. Above this
 # sample entropy (1 is uniform), or this share of changing labels, nothing is decided.
@@ -27,6 +27,7 @@ class Candidate:
     run: TrainingRun
     survey: Survey
     objective: float  # of all rows, with the weights as configured and no consistency
+    tree: Agglomeration  # of the experts, cut into clusters
 
 
 def history(reports: list[EpochReport], n_experts: int) -> NDArray[np.void]:
@@ -63,9 +64,10 @@ def extended(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.vo
 
 def degeneracies(candidate: Candidate) -> list[str]:
     """Say in words what went wrong with a clustering, and which parameter to turn."""
-    usage, survey = candidate.survey.usage, candidate.survey
-    k, found = len(usage), list[str]()
-    if k == 1:
+    survey, clusters = candidate.survey, candidate.tree.clusters
+    usage, found = np.bincount(clusters, weights=survey.usage), list[str]()
+    k = len(usage)
+    if len(clusters) == 1:
         return found
     if survey.sample_entropy > UNIFORM_ENTROPY:
         found.append(
@@ -75,10 +77,11 @@ def degeneracies(candidate: Candidate) -> list[str]:
         )
     else:
         counts = np.bincount(survey.labels, minlength=k)
+        what = "experts" if k == len(clusters) else "clusters"
         unused = (counts == 0) | (usage < UNUSED_SHARE / k)
         if unused.any():
             found.append(
-                f"{unused.sum()} of {k} experts are unused: raise "
+                f"{unused.sum()} of {k} {what} are unused: raise "
                 "batch_entropy_weight or max_epochs, lower sample_entropy_weight, or "
                 "ask for fewer n_clusters"
             )

@@ -21,7 +21,8 @@ SIZES = ["array-like"]
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [POSITIVE_INT],
-    "latent_dim": [POSITIVE_INT],
+    "n_experts": [POSITIVE_INT, None],
+    "latent_dim": [POSITIVE_INT, StrOptions({"auto"})],
     "architecture": [StrOptions({"auto", *ARCHITECTURES}), callable],
     "hidden_layer_sizes": SIZES,
     "conv_channels": SIZES,
@@ -156,10 +157,34 @@ def _numbers(name: str, value: Any) -> NDArray[np.float64]:
         ) from error
 
 
-def resolve_sizes(cluster_sizes: Any, n_clusters: int) -> NDArray[np.float32] | None:
+def resolve_experts(n_experts: int | None, n_clusters: int) -> int:
+    """Return the number of experts, or raise where they are fewer than the clusters."""
+    if n_experts is not None and n_experts < n_clusters:
+        raise ValueError(
+            f"The 'n_experts' parameter must be None or at least n_clusters="
+            f"{n_clusters}. Got {n_experts}."
+        )
+    return int(n_clusters if n_experts is None else n_experts)
+
+
+def resolve_latent_dim(latent_dim: int | str, shape: tuple[int, ...]) -> int:
+    """Return the latent dimension: "auto" is 10, and less than the features at most."""
+    if isinstance(latent_dim, str):
+        return max(1, min(10, math.prod(shape) - 1))
+    return int(latent_dim)
+
+
+def resolve_sizes(
+    cluster_sizes: Any, n_clusters: int, n_experts: int
+) -> NDArray[np.float32] | None:
     """Return known cluster sizes as an array of K proportions, or raise."""
     if cluster_sizes is None:
         return None
+    if n_experts > n_clusters:
+        raise ValueError(
+            "The 'cluster_sizes' parameter needs one expert for each cluster. Got "
+            f"n_experts={n_experts} for n_clusters={n_clusters}; leave n_experts=None."
+        )
     sizes = _numbers("cluster_sizes", cluster_sizes)
     if sizes.shape != (n_clusters,):
         raise ValueError(

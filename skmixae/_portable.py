@@ -160,13 +160,16 @@ def _has(value: Any, names: Any) -> bool:
     return isinstance(value, dict) and value.keys() == set(names)
 
 
-# The attributes that a file may set, and what each must be. The first five are needed.
+# The attributes that a file may set, and what each must be. The first eight are needed.
 FITTED: dict[str, Callable[[Any], bool]] = {
     "n_features_in_": _is_count,
     "_fitted_loss": lambda v: v in list(RECONSTRUCTION_ERRORS),
     "_network_spec": lambda v: _has(v, (f.name for f in fields(NetworkSpec))),
     "_moments": lambda v: _has(v, (f.name for f in fields(Moments))),
     "_module_arrays": lambda v: isinstance(v, dict),
+    "expert_labels_": lambda v: _is_vector(v, "i"),
+    "expert_children_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "i",
+    "expert_affinities_": lambda v: _is_vector(v, "f"),
     "feature_names_in_": lambda v: _is_vector(v, "O") and _are_texts(v),
     "labels_": lambda v: _is_vector(v, "iu"),
     "history_": lambda v: _is_vector(v, "V"),
@@ -178,7 +181,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
     ),
 }
-_NEEDED = list(FITTED)[:5]
+_NEEDED = list(FITTED)[:8]
 
 
 def check_fitted(fitted: dict[str, Any]) -> None:
@@ -201,9 +204,15 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     good &= all(isinstance(number, Real) for number in moments.values())
     require(good and moments["n_rows"] > 0, "_moments are not those of the features")
     sizes = fitted.get("cluster_sizes_")
-    require(
-        sizes is None or len(sizes) == spec.n_experts, "cluster_sizes_ are not K sizes"
-    )
+    clusters, children = fitted["expert_labels_"], fitted["expert_children_"]
+    found = np.unique(clusters)
+    good = len(clusters) == spec.n_experts and (found == np.arange(len(found))).all()
+    require(good, "expert_labels_ are not clusters of its experts")
+    require(sizes is None or len(sizes) == len(found), "cluster_sizes_ are not K sizes")
+    merged = (spec.n_experts - 1, 2)
+    good = children.shape == (merged if len(found) < spec.n_experts else (0, 2))
+    good &= len(fitted["expert_affinities_"]) == len(children)
+    require(good, "expert_children_ are no tree of its experts")
     network = _check_network(spec, fitted["_module_arrays"])
     if "_stream" in fitted:
         _check_stream(fitted["_stream"], list(network.parameters()))

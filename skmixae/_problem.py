@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ._parameters import (
     is_image,
@@ -19,6 +20,8 @@ from ._parameters import (
     resolve_consistency,
     resolve_device,
     resolve_epochs,
+    resolve_experts,
+    resolve_latent_dim,
     resolve_precision,
     resolve_shape,
     resolve_sizes,
@@ -33,6 +36,7 @@ from .objective import (
     MixtureObjective,
     Reconstruction,
     Weights,
+    jitter,
 )
 from .objective.schedule import Constant
 from .training import Moments, TrainingPlan
@@ -43,6 +47,7 @@ class Problem:
     """Everything that a fit needs to know, resolved and checked."""
 
     spec: NetworkSpec
+    n_clusters: int
     loss: str
     weights: Weights
     schedule: str
@@ -67,11 +72,7 @@ class Problem:
             if self.adversarial:
                 regularisers.append(AdversarialConsistency(ADVERSARIAL_RADIUS))
             if self.image_shape is not None:
-                scaling = moments.scaling(self.loss)
-                center = torch.from_numpy(scaling.center / scaling.scale)
-                regularisers.append(
-                    AffineConsistency(self.image_shape, center.float().to(device))
-                )
+                regularisers.append(self._affine(self.image_shape, moments))
         return MixtureObjective(
             Reconstruction(self.loss, moments.reference(self.loss)),
             schedule or SCHEDULES[self.schedule](self.weights),
@@ -79,6 +80,19 @@ class Problem:
             self.input_noise,
             regularisers,
         )
+
+    def view(self, moments: Moments) -> Callable[[Tensor, torch.Generator], Tensor]:
+        """Return a random change of rows that should keep their cluster."""
+        if self.image_shape is None:
+            return jitter
+        return self._affine(self.image_shape, moments).view
+
+    def _affine(
+        self, image_shape: tuple[int, int, int], moments: Moments
+    ) -> AffineConsistency:
+        scaling = moments.scaling(self.loss)
+        center = torch.from_numpy(scaling.center / scaling.scale)
+        return AffineConsistency(image_shape, center.float().to(self.device))
 
     def check_range(self, moments: Moments) -> None:
         """Raise where the rows are not in the range that the loss is made for."""
@@ -99,22 +113,24 @@ def resolve_problem(
     another one is refused, and ``init`` is not read.
     """
     e, k = estimator, estimator.n_clusters
+    m = resolve_experts(e.n_experts, k)
     shape = resolve_shape(e.input_shape, n_features)
     architecture = resolve_architecture(e.architecture, shape)
     asked = resolve_spec(e, shape, architecture)
     if spec is not None:
         check_same_network(spec, asked)
-    start = resolve_start(e.init, n_rows, k) if spec is None else None
+    start = resolve_start(e.init, n_rows, m) if spec is None else None
     device = resolve_device(e.device)
     image = is_image(shape, architecture)
     return Problem(
         spec=spec or asked,
+        n_clusters=int(k),
         loss=e.reconstruction_loss,
         weights=Weights(
             1.0, e.sample_entropy_weight, e.batch_entropy_weight, e.consistency_weight
         ),
         schedule=e.entropy_schedule,
-        sizes=resolve_sizes(e.cluster_sizes, k),
+        sizes=resolve_sizes(e.cluster_sizes, k, m),
         input_noise=e.input_noise,
         **resolve_consistency(e.consistency, shape, image),
         plan=TrainingPlan(
@@ -139,9 +155,9 @@ def resolve_spec(
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
     return NetworkSpec(
-        n_experts=int(e.n_clusters),
+        n_experts=resolve_experts(e.n_experts, e.n_clusters),
         input_shape=shape,
-        latent_dim=int(e.latent_dim),
+        latent_dim=resolve_latent_dim(e.latent_dim, shape),
         architecture=architecture,
         hidden_layer_sizes=layer_sizes(
             "hidden_layer_sizes", e.hidden_layer_sizes, at_least=1
@@ -158,7 +174,7 @@ def resolve_spec(
 def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
     """Raise where the parameters ask for another network than the fitted one."""
     changed = [
-        "n_clusters" if name == "n_experts" else name
+        ("n_clusters or n_experts" if name == "n_experts" else name)
         for name, value in vars(fitted).items()
         if value != getattr(asked, name)
         # A factory may be another object after a round trip through a file.

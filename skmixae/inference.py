@@ -31,7 +31,7 @@ class Survey(NamedTuple):
     """What the mixture makes of all its rows."""
 
     labels: NDArray[np.int32]  # (n,)
-    usage: FloatArray  # (k,), mean assignment
+    usage: FloatArray  # (k,), mean assignment to the experts
     reconstruction: float
     sample_entropy: float
 
@@ -41,45 +41,52 @@ class Inference:
     """A fitted network with the scaling and the loss that it was trained with.
 
     Rows come in their own units and leave in them; errors are in units of predicting
-    the mean.
+    the mean. ``clusters`` (k,) says which cluster each expert belongs to; by default
+    each is one.
     """
 
     network: MixtureOfAutoencoders
     scaling: Scaling
     reconstruction: Reconstruction
+    clusters: NDArray[np.integer] | None = None
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
-        """Return the most probable expert of each row, (n,)."""
-        return self._collect(
-            rows, lambda x: self.network.assign(x).argmax(-1).to(torch.int32)
-        )
+        """Return the most probable cluster of each row, (n,)."""
+        return self._collect(rows, lambda x: self._label(self.network.assign(x)))
 
     def probabilities(self, rows: Rows) -> FloatArray:
-        """Return the assignment of each row, (n, k)."""
-        return self._collect(rows, lambda x: self.network.assign(x).softmax(-1))
+        """Return the probability of each cluster for each row, (n, c)."""
+        return self._collect(rows, lambda x: self._cluster(self.network.assign(x)))
 
     def codes(self, rows: Rows) -> FloatArray:
         """Return each row's latents in its expert's block of columns, (n, k * d)."""
 
         def code(x: Tensor) -> Tensor:
             logits, latents = self.network.encode(x)
-            chosen = F.one_hot(logits.argmax(-1), logits.shape[-1])  # (b, k)
+            chosen = F.one_hot(self._expert(logits), logits.shape[-1])  # (b, k)
             return (latents * chosen.unsqueeze(-1)).flatten(1)
 
         return self._collect(rows, code)
 
     def errors(self, rows: Rows) -> FloatArray:
-        """Return the reconstruction error of each row under each expert, (n, k)."""
-        return self._collect(
-            rows, lambda x: self.reconstruction(self.network(x).decoded, x)
-        )
+        """Return the error of each row under each cluster's best expert, (n, c)."""
+
+        def error(x: Tensor) -> Tensor:
+            errors = self.reconstruction(self.network(x).decoded, x)  # (b, k)
+            if self.clusters is None:
+                return errors
+            cluster = self._clusters(errors.device).expand_as(errors)
+            best = errors.new_full((len(errors), self.n_clusters), torch.inf)
+            return best.scatter_reduce(1, cluster, errors, "amin")
+
+        return self._collect(rows, error)
 
     def reconstruct(self, rows: Rows) -> FloatArray:
         """Return each row as its own expert reconstructs it, (n, features)."""
 
         def reconstruct(x: Tensor) -> Tensor:
             out = self.network(x)
-            decoded = _take_expert(out.decoded, out.logits.argmax(-1))
+            decoded = _take_expert(out.decoded, self._expert(out.logits))
             if self.reconstruction.loss == "cosine":  # a direction; the length is known
                 return F.normalize(decoded, dim=-1) * x.norm(dim=-1, keepdim=True)
             return self._activate(decoded)
@@ -112,7 +119,7 @@ class Inference:
             out = self.network(x)
             log_assignment = F.log_softmax(out.logits, -1)
             errors = self.reconstruction(out.decoded, x)
-            return out.logits.argmax(-1).to(torch.int32), log_assignment, errors
+            return self._label(out.logits), log_assignment, errors
 
         n = len(rows)
         labels, n_seen, totals = np.empty(n, np.int32), 0, np.zeros(2)
@@ -125,6 +132,36 @@ class Inference:
             totals[0] += len(best) * weighted_reconstruction(assignment, errors).item()
             totals[1] += len(best) * sample_entropy(log_assignment).item()
         return Survey(labels, (usage / n).float().numpy(), *(totals / n).tolist())
+
+    @property
+    def n_clusters(self) -> int:
+        """How many clusters the experts make up."""
+        clusters = self.clusters
+        return self.network.n_experts if clusters is None else int(clusters.max()) + 1
+
+    def _clusters(self, device: torch.device) -> Tensor:
+        return torch.as_tensor(self.clusters, dtype=torch.int64, device=device)  # (k,)
+
+    def _cluster(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of clusters (b, c) of logits (b, k)."""
+        assignment = logits.softmax(-1)
+        if self.clusters is None:
+            return assignment
+        cluster = self._clusters(logits.device).expand_as(assignment)
+        total = assignment.new_zeros(len(assignment), self.n_clusters)
+        return total.scatter_add(1, cluster, assignment)
+
+    def _label(self, logits: Tensor) -> Tensor:
+        """Return the most probable cluster (b,) of logits (b, k)."""
+        best = logits if self.clusters is None else self._cluster(logits)
+        return best.argmax(-1).to(torch.int32)
+
+    def _expert(self, logits: Tensor) -> Tensor:
+        """Return the most probable expert (b,) of the most probable cluster."""
+        if self.clusters is None:
+            return logits.argmax(-1)
+        others = self._label(logits)[:, None] != self._clusters(logits.device)
+        return logits.masked_fill(others, -torch.inf).argmax(-1)
 
     def _activate(self, decoded: Tensor) -> Tensor:
         """Turn what the decoders put out into scaled rows."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def test_read_only_memory_map_works(tmp_path, fitted32):
 
 def test_fit_does_not_change_the_rows():
     for rows in (X.copy(), X32.copy(), torch.from_numpy(X.copy())):
-        before = np.array(rows)
+        before = np.asarray(rows).copy()
         small(init="kmeans", input_noise=0.1).fit(rows).predict(rows)
         assert_array_equal(np.asarray(rows), before)
 
@@ -259,7 +260,7 @@ def test_memory_for_a_memory_map_does_not_grow_with_its_rows(tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(MEMORY_MAP), str(path)],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     few, many = map(float, done.stdout.split())
     grown = (n_rows - n_rows // 8) * 256 / 2**20  # MiB of rows more

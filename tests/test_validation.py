@@ -120,7 +120,7 @@ EFFECTS = {
     "input_shape": ((2, 3), {}),
     "input_noise": (0.5, {}),
     "reconstruction_loss": ("bce", {}),
-    "sample_entropy_weight": (2.0, {}),
+    "sample_entropy_weight": (0.7, {}),
     "batch_entropy_weight": (0.0, {}),
     "entropy_schedule": ("anneal", {}),
     "cluster_sizes": ([0.6, 0.3, 0.1], {}),

@@ -4,6 +4,7 @@ from .consistency import (
     ADVERSARIAL_RADIUS,
     AdversarialConsistency,
     AffineConsistency,
+    jitter,
 )
 from .mixture import MixtureObjective, Reconstruction, Terms
 from .schedule import SCHEDULES, Weights
@@ -19,4 +20,5 @@ __all__ = [
     "Reconstruction",
     "Terms",
     "Weights",
+    "jitter",
 ]

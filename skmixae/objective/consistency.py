@@ -54,10 +54,10 @@ class AdversarialConsistency:
     ) -> Tensor:
         """Return the mean divergence for rows (b, features) assigned (b, k)."""
         radius = self.radius * local_scale(x)  # (b, 1)
-        direction = torch.randn(x.shape, generator=generator, device=x.device)
+        direction = random_direction(x, generator)
         # The finite-difference step is the radius itself: a longer one finds the way to
         # some far-off boundary, a shorter one drowns in rounding.
-        probe = (radius * F.normalize(direction)).requires_grad_()
+        probe = (radius * direction).requires_grad_()
         moved = F.log_softmax(assign(x + probe), -1)
         (gradient,) = torch.autograd.grad(divergence(log_assignment, moved), probe)
         step = radius * _unit(gradient)
@@ -87,11 +87,24 @@ class AffineConsistency:
         generator: torch.Generator,
     ) -> Tensor:
         """Return the mean divergence for rows (b, features) assigned (b, k)."""
-        images = (x + self.center).view(-1, *self.image_shape)
-        moved = (
-            random_affine(images, generator, **AFFINE_LIMITS).flatten(1) - self.center
-        )
+        moved = self.view(x, generator)
         return divergence(log_assignment, F.log_softmax(assign(moved), -1))
+
+    def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the images (b, features), each moved at random."""
+        images = (x + self.center).view(-1, *self.image_shape)
+        moved = random_affine(images, generator, **AFFINE_LIMITS)
+        return moved.flatten(1) - self.center
+
+
+def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return rows (b, features), each moved by the adversary's radius, anywhere."""
+    return x + ADVERSARIAL_RADIUS * local_scale(x) * random_direction(x, generator)
+
+
+def random_direction(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a direction of length one for each row (b, features)."""
+    return F.normalize(torch.randn(x.shape, generator=generator, device=x.device))
 
 
 def _unit(x: Tensor) -> Tensor:

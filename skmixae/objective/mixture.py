@@ -121,9 +121,7 @@ class MixtureObjective:
 
         ``n_rows`` says how many rows an assignment already averaged stands for.
         """
-        ceiling = terms.batch_entropy_ceiling(
-            assignment.shape[-1], n_rows or len(assignment)
-        )
+        ceiling = _ceiling(assignment, n_rows or len(assignment))
         return self._rewarded(assignment).clamp(max=ceiling)
 
     def _rewarded(self, assignment: Tensor) -> Tensor:
@@ -163,22 +161,27 @@ class MixtureObjective:
         assignment = log_assignment.exp()
         reconstruction = terms.weighted_reconstruction(assignment, errors)
         sample_entropy = terms.sample_entropy(log_assignment)
-        batch_entropy = terms.batch_entropy(assignment)
-        parts = (reconstruction, sample_entropy, self.balance(assignment), consistency)
+        rewarded = self._rewarded(assignment)
+        balance = rewarded.clamp(max=_ceiling(assignment, len(assignment)))
+        parts = (reconstruction, sample_entropy, balance, consistency)
         base = self.schedule.base
         weights = base if progress is None else self.schedule.at(progress)
         if progress is not None:
-            self.schedule.observe(reconstruction, (sample_entropy, batch_entropy))
+            self.schedule.observe(reconstruction, (sample_entropy, rewarded))
         row = Terms(
             weigh(weights, *parts),
             weigh(base, *parts).detach(),
             reconstruction.detach(),
             sample_entropy.detach(),
-            self._rewarded(assignment.detach()),  # as it takes part in the total
+            rewarded.detach(),
             consistency.detach(),
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )
         return Step(row, assignment.detach())
+
+
+def _ceiling(assignment: Tensor, n_rows: int) -> float:
+    return terms.batch_entropy_ceiling(assignment.shape[-1], n_rows)
 
 
 def weigh(

@@ -1,5 +1,6 @@
 """Training: rows to batches, one loop, and the points it starts from."""
 
+from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling
 from .initialisation import Teaching, as_probabilities, kmeans_labels
 from .loop import (
@@ -16,6 +17,7 @@ from .loop import (
 )
 
 __all__ = [
+    "Agglomeration",
     "Batches",
     "EpochReport",
     "LabelBook",
@@ -29,8 +31,10 @@ __all__ = [
     "TrainingDiverged",
     "TrainingPlan",
     "TrainingRun",
+    "agglomerate",
     "as_probabilities",
     "kmeans_labels",
+    "shared_rows",
     "train",
     "train_epoch",
 ]

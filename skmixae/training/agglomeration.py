@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from .batches import Batches
+from .loop import Randomness
 
 
 class Agglomeration(NamedTuple):
@@ -14,6 +20,36 @@ class Agglomeration(NamedTuple):
     clusters: NDArray[np.intp]  # (m,), the cluster of each expert
     children: NDArray[np.intp]  # (m - 1, 2), as scikit-learn's AgglomerativeClustering
     affinities: NDArray[np.float64]  # (m - 1,), at each merge
+
+    def renamed(self, order: NDArray[np.intp], rank: NDArray[np.intp]) -> Agglomeration:
+        """Return the tree of experts in another order, its clusters renumbered."""
+        m, place = len(order), np.argsort(order)
+        children = self.children.copy()
+        leaves = children < m
+        children[leaves] = place[children[leaves]]
+        children.sort(axis=1)
+        return self._replace(clusters=rank[self.clusters][order], children=children)
+
+
+@torch.inference_mode()
+def shared_rows(
+    network: Any,
+    batches: Batches,
+    view: Callable[[Tensor, torch.Generator], Tensor],
+    randomness: Randomness,
+) -> NDArray[np.float64]:
+    """Return how often experts share a row, (m, m): one of it, one of its view.
+
+    ``network.assign`` gives logits (b, m), and ``view`` changes rows at random.
+    """
+    network.eval()
+    total: Any = 0.0
+    for _, x in batches.shuffled(randomness.rows):
+        here = network.assign(x).softmax(-1)  # (b, m)
+        there = network.assign(view(x, randomness.tensors)).softmax(-1)
+        total = total + (here.T @ there).double()
+    joint = total.cpu().numpy() / len(batches)
+    return (joint + joint.T) / 2
 
 
 def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
@@ -66,7 +102,7 @@ def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
 
 
 def _affinity(joint: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ratio of shared rows to what chance would share, without the diagonal."""
+    """Return the ratio of shared rows to what chance would share; no self-affinity."""
     share = joint.sum(1)
     chance = np.outer(share, share)
     # Experts without rows share nothing with anyone: they go first, with anyone.

@@ -11,7 +11,11 @@ from torch.nn import functional as F
 
 from skmixae.network import NetworkSpec, build_network
 from skmixae.objective import AdversarialConsistency, AffineConsistency
-from skmixae.objective.consistency import neighbour_distance, random_affine
+from skmixae.objective.consistency import (
+    local_scale,
+    neighbour_distance,
+    random_affine,
+)
 from skmixae.objective.terms import divergence
 
 NOTHING = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0}
