@@ -50,9 +50,11 @@ def fit_once(
     seed: int,
     monitor: Monitor | None = None,
     *,
-    warm: bool = False,
+    clusters: NDArray[np.integer] | None = None,
 ) -> Candidate:
-    """Train a network, from the problem's start or, ``warm``, on from where it is.
+    """Train a network, from the problem's start or on from where it is.
+
+    The latter if ``clusters`` says which cluster each of its experts is of so far.
 
     An interruption or divergence carries in its attribute ``candidate`` what was good
     before it, or None.
@@ -60,16 +62,18 @@ def fit_once(
     run = TrainingRun()
     try:
         with own_randomness(seed, problem):
-            run = _train(problem, network, rows, moments, seed, monitor, warm=warm)
+            run = _train(
+                problem, network, rows, moments, seed, monitor, clusters=clusters
+            )
     except BaseException as error:
         run = getattr(error, "training_run", run)
         error.candidate = (  # type: ignore[attr-defined]
-            conclude(problem, network, rows, moments, run, warm=warm)
+            conclude(problem, network, rows, moments, run, clusters=clusters)
             if run.best_epoch >= 0
             else None
         )
         raise
-    return conclude(problem, network, rows, moments, run, warm=warm)
+    return conclude(problem, network, rows, moments, run, clusters=clusters)
 
 
 def _train(
@@ -80,7 +84,7 @@ def _train(
     seed: int,
     monitor: Monitor | None,
     *,
-    warm: bool,
+    clusters: NDArray[np.integer] | None,
 ) -> TrainingRun:
     randomness = Randomness.from_seed(seed, problem.device)
     scaling = moments.scaling(problem.loss)
@@ -90,7 +94,7 @@ def _train(
     )
     objective = problem.objective(moments)
     shared: dict[str, Any] = {"n_experts": problem.spec.n_experts, "monitor": monitor}
-    start = None if warm else _start(problem, everything, seed)
+    start = None if clusters is not None else _start(problem, everything, seed)
     if start is None:
         return train(
             network, objective, batches, problem.plan, randomness,
@@ -144,14 +148,16 @@ def conclude(
     moments: Moments,
     run: TrainingRun,
     *,
-    warm: bool,
+    clusters: NDArray[np.integer] | None,
 ) -> Candidate:
     """Name the experts of a trained network, and survey its rows."""
     objective = problem.objective(moments)
     scaling = moments.scaling(problem.loss)
     inference = Inference(network, scaling, objective.reconstruction)
     tree = merge_experts(problem, network, rows, moments)
-    if not warm:  # a network that had labels before keeps their meaning
+    if clusters is not None:
+        tree = tree.aligned(clusters)  # labels that there were keep their meaning
+    else:
         k = problem.spec.n_experts
         counts = np.bincount(inference.labels(rows), minlength=k)
         order, tree = _named(problem, counts, tree)

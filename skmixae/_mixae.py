@@ -372,6 +372,7 @@ class MixAEClustering(
         """
         moments = self._moments if warm else measure(rows)
         problem.check_range(moments)
+        clusters = self.expert_labels_ if warm else None
         n_init = 1 if warm else self.n_init
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
@@ -387,7 +388,7 @@ class MixAEClustering(
             candidate: Candidate | None
             try:
                 candidate = fit_once(
-                    problem, network, rows, moments, seed, monitor, warm=warm
+                    problem, network, rows, moments, seed, monitor, clusters=clusters
                 )
             except BaseException as error:
                 candidate, interruption = getattr(error, "candidate", None), error
@@ -450,7 +451,11 @@ class MixAEClustering(
             stream = self._open_stream(problem, first=first)
             report = stream.train(problem, rows, moments)
             run = TrainingRun([report])
-            candidate = conclude(problem, stream.network, rows, moments, run, warm=True)
+            k, m = problem.n_clusters, problem.spec.n_experts
+            candidate = conclude(
+                problem, stream.network, rows, moments, run,
+                clusters=np.arange(m) % k if first else self.expert_labels_,
+            )  # fmt: skip
             self._adopt(candidate, problem, go_on=not first)
             self._stream = stream.state()
         return self

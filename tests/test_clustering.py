@@ -1,4 +1,4 @@
-"""Clusters that are curved, which no centre can tell apart. No tuned number anywhere."""
+"""Curved clusters, which no centre can tell apart. No tuned number anywhere."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmixae import MixAEClustering
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SEEDS = range(3)
 

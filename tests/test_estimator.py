@@ -400,7 +400,7 @@ def test_clusters_follow_the_order_of_known_sizes(order):
     rows, y = make_blobs([120, 60, 20], n_features=4, cluster_std=0.5, random_state=3)
     assert_array_equal(np.bincount(y), [120, 60, 20])
     given = sizes[order]
-    model = healthy(cluster_sizes=given, max_epochs=60, random_state=1).fit(rows)
+    model = healthy(cluster_sizes=given, init="kmeans").fit(rows)
     assert_array_equal(np.argsort(model.cluster_sizes_), np.argsort(given))
     assert adjusted_rand_score(model.labels_, y) > 0.9  # so there is something to order
 

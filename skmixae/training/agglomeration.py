@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .batches import Batches
@@ -29,6 +30,14 @@ class Agglomeration(NamedTuple):
         children[leaves] = place[children[leaves]]
         children.sort(axis=1)
         return self._replace(clusters=rank[self.clusters][order], children=children)
+
+    def aligned(self, before: NDArray[np.integer]) -> Agglomeration:
+        """Give clusters the numbers ``before`` (m,) of those most alike in experts."""
+        n = self.clusters.max() + 1
+        common = np.zeros((n, n), dtype=np.intp)
+        np.add.at(common, (self.clusters, before), 1)
+        _, rank = linear_sum_assignment(common, maximize=True)
+        return self._replace(clusters=rank[self.clusters])
 
 
 @torch.inference_mode()

@@ -1,0 +1,130 @@
+"""Experts merged into clusters, against a loop over rows and groups."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmixae.training import (
+    Batches,
+    Randomness,
+    Rows,
+    Scaling,
+    agglomerate,
+    shared_rows,
+)
+
+
+class Gate(torch.nn.Module):
+    """Assigns by a fixed linear map."""
+
+    def __init__(self, n_features, n_experts):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.randn(n_features, n_experts, generator=generator)
+
+    def assign(self, x):
+        return x @ self.weight
+
+
+def random_joint(m, seed):
+    joint = np.random.default_rng(seed).random((m, m)) ** 4
+    return (joint + joint.T) / (2 * joint.sum())
+
+
+def naive_groups(joint, n_clusters):
+    """Merge sets of experts, computing every affinity from the experts anew."""
+    groups = [{expert} for expert in range(len(joint))]
+    while len(groups) > n_clusters:
+        best = max(
+            ((a, b) for a in range(len(groups)) for b in range(a)),
+            key=lambda pair: naive_affinity(joint, groups[pair[0]], groups[pair[1]]),
+        )
+        groups[best[1]] |= groups.pop(best[0])
+    return {frozenset(group) for group in groups}
+
+
+def naive_affinity(joint, a, b):
+    shared = sum(joint[i, j] for i in a for j in b)
+    share_a, share_b = (sum(joint[i].sum() for i in group) for group in (a, b))
+    return shared / (share_a * share_b)
+
+
+@settings(deadline=None, max_examples=40)
+@given(m=st.integers(1, 9), seed=st.integers(0, 1000), data=st.data())
+def test_clusters_equal_those_of_a_naive_loop(m, seed, data):
+    n_clusters = data.draw(st.integers(1, m))
+    joint = random_joint(m, seed)
+    tree = agglomerate(joint, n_clusters)
+    groups = {
+        frozenset(np.flatnonzero(tree.clusters == c).tolist())
+        for c in range(n_clusters)
+    }
+    assert groups == naive_groups(joint, n_clusters)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 5, 7])
+def test_tree_is_whole_wherever_it_is_cut(n_clusters):
+    tree = agglomerate(random_joint(7, 0), n_clusters)
+    assert tree.children.shape == (6, 2)
+    assert_array_equal(np.sort(tree.children.ravel()), np.arange(12))
+    assert_allclose(tree.affinities, agglomerate(random_joint(7, 0), 3).affinities)
+    assert_array_equal(np.unique(tree.clusters), np.arange(n_clusters))
+
+
+def test_joint_is_left_as_it_was():
+    joint = random_joint(5, 1)
+    before = joint.copy()
+    agglomerate(joint, 2)
+    assert_array_equal(joint, before)
+
+
+def test_experts_without_rows_join_others_and_make_no_cluster():
+    joint = np.zeros((4, 4))
+    joint[0, 0], joint[2, 2] = 0.6, 0.4
+    clusters = agglomerate(joint, 2).clusters
+    assert clusters[0] != clusters[2]
+    assert set(clusters) == {0, 1}
+
+
+def test_renamed_tree_is_the_tree_of_the_reordered_experts():
+    joint = random_joint(6, 2)
+    order = np.random.default_rng(3).permutation(6)
+    tree = agglomerate(joint, 3)
+    other = agglomerate(joint[np.ix_(order, order)], 3)
+    renamed = tree.renamed(order, np.arange(3))
+    assert_array_equal(renamed.children, other.children)
+    assert_allclose(renamed.affinities, other.affinities)
+    same = renamed.clusters[:, None] == renamed.clusters
+    assert_array_equal(same, other.clusters[:, None] == other.clusters)
+
+
+def test_aligned_clusters_take_the_numbers_of_those_they_share_most_experts_with():
+    tree = agglomerate(random_joint(7, 4), 3)
+    numbers = np.array([2, 0, 1])
+    before = numbers[tree.clusters]
+    assert_array_equal(tree.aligned(before).clusters, before)
+    before[0] = (before[0] + 1) % 3  # one expert that moved does not change the names
+    if np.bincount(tree.clusters)[tree.clusters[0]] > 2:
+        assert_array_equal(tree.aligned(before).clusters, numbers[tree.clusters])
+
+
+def test_shared_rows_equal_a_loop_over_rows():
+    X = np.random.default_rng(0).normal(size=(70, 4)).astype(np.float32)
+    batches = Batches(
+        Rows(X), Scaling(np.zeros(4), 1.0), 16, torch.device("cpu")
+    )  # fmt: skip
+    gate = Gate(4, 3)
+    joint = shared_rows(
+        gate, batches, lambda x, _: 2 * x, Randomness.from_seed(0, batches.device)
+    )
+    expected = np.zeros((3, 3))
+    for row in torch.from_numpy(X):
+        p = gate.assign(row).softmax(-1).double().numpy()
+        q = gate.assign(2 * row).softmax(-1).double().numpy()
+        expected += (np.outer(p, q) + np.outer(q, p)) / 2
+    assert_allclose(joint, expected / len(X), rtol=1e-5)
+    assert joint.sum() == pytest.approx(1.0, abs=1e-6)
+    assert_array_equal(joint, joint.T)
