@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
+from numbers import Integral
 from os import PathLike
 from typing import Any, Literal
 
@@ -89,11 +90,13 @@ class MixAEClustering(
     ----------
     n_clusters : int, default=8
         The number of clusters, K.
-    n_experts : int, default=None
-        The number of experts, where there are to be more than clusters. After training
-        they are merged into clusters, those first that share most of the rows of which
-        one has the row and the other a changed view of it. Experts to spare can follow
-        clusters of any shape. None is one for each cluster, as in the paper.
+    n_experts : int, "auto" or None, default="auto"
+        The number of experts. Where they are more than the clusters, they are merged
+        after training: first the pair that shares most rows, one having the row and the
+        other a slightly changed view of it, compared with chance. Experts to spare
+        follow clusters of any shape. "auto" is twice ``n_clusters`` and at least 10;
+        with ``cluster_sizes``, or labels or probabilities in ``init``, and for a single
+        cluster, as many as clusters. None is one for each cluster, as in the paper.
     latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
         specialise: an expert that can reconstruct everything tells nothing. "auto" is
@@ -152,7 +155,7 @@ class MixAEClustering(
     consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
     max_epochs : int or "auto", default="auto"
-        Passes over the data. "auto" is 40, or as many as make 600 steps on few rows.
+        Passes over the data. "auto" is 40, or as many as make 400 steps on few rows.
     batch_size : int, default=256
         The most rows in a step. Some 20 for each cluster are needed for the batch
         entropy to mean anything.
@@ -257,7 +260,7 @@ class MixAEClustering(
         self,
         n_clusters: int = 8,
         *,
-        n_experts: int | None = None,
+        n_experts: int | Literal["auto"] | None = "auto",
         latent_dim: int | Literal["auto"] = "auto",
         architecture: str | Callable[[tuple[int, ...], int], torch.nn.Module] = "auto",
         hidden_layer_sizes: ArrayLike = (48, 48),
@@ -729,8 +732,9 @@ class MixAEClustering(
         self, rows: Rows, spec: NetworkSpec | None = None, *, is_chunk: bool = False
     ) -> Problem:
         """Resolve the parameters for some rows, and for the network where one is."""
-        k = max(self.n_clusters, self.n_experts or 0)
-        name = "n_clusters" if k == self.n_clusters else "n_experts"
+        more = isinstance(self.n_experts, Integral) and self.n_experts > self.n_clusters
+        name = "n_experts" if more else "n_clusters"
+        k = getattr(self, name)
         if len(rows) < k and not (is_chunk and spec):
             raise ValueError(f"n_samples={len(rows)} should be >= {name}={k}.")
         return resolve_problem(self, len(rows), rows.n_features, spec)

@@ -21,7 +21,7 @@ SIZES = ["array-like"]
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [POSITIVE_INT],
-    "n_experts": [POSITIVE_INT, None],
+    "n_experts": [POSITIVE_INT, StrOptions({"auto"}), None],
     "latent_dim": [POSITIVE_INT, StrOptions({"auto"})],
     "architecture": [StrOptions({"auto", *ARCHITECTURES}), callable],
     "hidden_layer_sizes": SIZES,
@@ -157,14 +157,25 @@ def _numbers(name: str, value: Any) -> NDArray[np.float64]:
         ) from error
 
 
-def resolve_experts(n_experts: int | None, n_clusters: int) -> int:
-    """Return the number of experts, or raise where they are fewer than the clusters."""
-    if n_experts is not None and n_experts < n_clusters:
+def resolve_experts(
+    n_experts: int | str | None, n_clusters: int, *, one_each: bool
+) -> int:
+    """Return the number of experts, or raise where they are fewer than the clusters.
+
+    "auto" is twice the clusters and at least 10, or as many as the clusters for a
+    single one and where ``one_each``: something is said of each cluster's expert.
+    """
+    if n_experts == "auto":
+        spare = n_clusters > 1 and not one_each
+        return max(2 * n_clusters, 10) if spare else int(n_clusters)
+    if n_experts is None:
+        return int(n_clusters)
+    if int(n_experts) < n_clusters:
         raise ValueError(
-            f"The 'n_experts' parameter must be None or at least n_clusters="
+            "The 'n_experts' parameter must be 'auto', None or at least n_clusters="
             f"{n_clusters}. Got {n_experts}."
         )
-    return int(n_clusters if n_experts is None else n_experts)
+    return int(n_experts)
 
 
 def resolve_latent_dim(latent_dim: int | str, shape: tuple[int, ...]) -> int:
@@ -269,7 +280,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def resolve_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
-    """Return how many epochs "auto" means: at least 40, and 600 steps on few rows."""
+    """Return how many epochs "auto" means: at least 40, and 400 steps on few rows."""
     if not isinstance(max_epochs, str):
         return int(max_epochs)
-    return max(40, math.ceil(600 / math.ceil(n_rows / batch_size)))
+    return max(40, math.ceil(400 / math.ceil(n_rows / batch_size)))

@@ -113,13 +113,12 @@ def resolve_problem(
     another one is refused, and ``init`` is not read.
     """
     e, k = estimator, estimator.n_clusters
-    m = resolve_experts(e.n_experts, k)
     shape = resolve_shape(e.input_shape, n_features)
     architecture = resolve_architecture(e.architecture, shape)
     asked = resolve_spec(e, shape, architecture)
     if spec is not None:
         check_same_network(spec, asked)
-    start = resolve_start(e.init, n_rows, m) if spec is None else None
+    start = resolve_start(e.init, n_rows, asked.n_experts) if spec is None else None
     device = resolve_device(e.device)
     image = is_image(shape, architecture)
     return Problem(
@@ -130,7 +129,7 @@ def resolve_problem(
             1.0, e.sample_entropy_weight, e.batch_entropy_weight, e.consistency_weight
         ),
         schedule=e.entropy_schedule,
-        sizes=resolve_sizes(e.cluster_sizes, k, m),
+        sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
         input_noise=e.input_noise,
         **resolve_consistency(e.consistency, shape, image),
         plan=TrainingPlan(
@@ -155,7 +154,11 @@ def resolve_spec(
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
     return NetworkSpec(
-        n_experts=resolve_experts(e.n_experts, e.n_clusters),
+        n_experts=resolve_experts(
+            e.n_experts,
+            e.n_clusters,
+            one_each=e.cluster_sizes is not None or not isinstance(e.init, str),
+        ),
         input_shape=shape,
         latent_dim=resolve_latent_dim(e.latent_dim, shape),
         architecture=architecture,

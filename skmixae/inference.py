@@ -140,7 +140,8 @@ class Inference:
         return self.network.n_experts if clusters is None else int(clusters.max()) + 1
 
     def _clusters(self, device: torch.device) -> Tensor:
-        return torch.as_tensor(self.clusters, dtype=torch.int64, device=device)  # (k,)
+        own = np.array(self.clusters, dtype=np.int64)  # a loaded one may be read-only
+        return torch.from_numpy(own).to(device)  # (k,)
 
     def _cluster(self, logits: Tensor) -> Tensor:
         """Return the probabilities of clusters (b, c) of logits (b, k)."""

@@ -25,6 +25,7 @@ X, Y = make_blobs(60, n_features=5, centers=3, random_state=0)
 def small(**params):
     defaults = {
         "n_clusters": 3,
+        "n_experts": None,
         "latent_dim": 2,
         "hidden_layer_sizes": (6,),
         "assignment_hidden_layer_sizes": (8,),

@@ -1,6 +1,10 @@
 """scikit-learn's checks, on every kind of configuration, and those it leaves out."""
 
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +50,7 @@ class RowsAsImages(MixAEClustering):
 
 def small(kind=MixAEClustering, **params):
     defaults = {
+        "n_experts": None,
         "latent_dim": 2,
         "hidden_layer_sizes": (8,),
         "conv_channels": (4,),
@@ -63,6 +68,7 @@ CONFIGURATIONS = {
     "anneal": small(entropy_schedule="anneal", consistency=None),
     "balanced": small(entropy_schedule="balanced", consistency=None),
     "kmeans": small(init="kmeans", consistency=None),
+    "experts to spare": small(n_experts=9, consistency=None),
     "cosine": small(reconstruction_loss="cosine"),
 }
 
@@ -115,8 +121,32 @@ LEFT_OUT = [
 @pytest.mark.parametrize("name", LEFT_OUT)
 @pytest.mark.parametrize("kind", ["mlp", "conv2d"])
 def test_check_that_the_suite_leaves_out_passes(kind, name):
+    if not hasattr(estimator_checks, name):
+        pytest.skip(f"scikit-learn {sklearn.__version__} has no {name}")
     estimator = clone(CONFIGURATIONS[kind]).set_params(max_epochs=3)
     getattr(estimator_checks, name)(type(estimator).__name__, estimator)
+
+
+ARRAY_API = """
+from sklearn.utils.estimator_checks import check_array_api_input
+from skmixae import MixAEClustering
+check_array_api_input(
+    "MixAEClustering", MixAEClustering(3, max_epochs=2, random_state=0),
+    array_namespace="numpy", expect_only_array_outputs=False)
+"""
+
+
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.9"), reason="checked from 1.9"
+)
+def test_dispatch_to_array_libraries_changes_nothing():
+    """The check that the suite skips unless SCIPY_ARRAY_API is set from the start."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ARRAY_API],
+        env=os.environ | {"SCIPY_ARRAY_API": "1"},
+        cwd=Path(__file__).parents[1],
+        check=True,
+    )
 
 
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix])
@@ -133,7 +163,8 @@ def test_sparse_rows_of_every_format_fit_and_predict(kind, container):
         estimator.fit(rows)
         assert estimator.predict(rows).shape == (40,)
         assert estimator.predict_proba(rows).shape == (40, 4)
-        assert estimator.transform(rows).shape == (40, 8)
+        n_latents = 2 * (estimator.n_experts or 4)
+        assert estimator.transform(rows).shape == (40, n_latents)
 
 
 def test_sparse_rows_with_long_indices_are_taken():

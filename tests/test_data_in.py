@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.datasets import make_blobs
+from sklearn.utils.fixes import parse_version
 
 import skmixae.inference
 import skmixae.training.batches
@@ -117,7 +119,10 @@ def test_frames_change_not_a_bit_and_give_their_names(fitted, library):
     frame = frames.DataFrame(dict(zip(names, X.T, strict=True)))
     model = small().fit(frame)
     assert_same_fit(model, frame, fitted, X)
-    assert list(model.feature_names_in_) == names
+    # Older scikit-learn asks frames for a protocol that polars has given up.
+    knows_polars = parse_version(sklearn.__version__) >= parse_version("1.9")
+    if library == "pandas" or hasattr(frame, "__dataframe__") or knows_polars:
+        assert list(model.feature_names_in_) == names
 
 
 def test_frames_of_mixed_and_nullable_types():

@@ -31,6 +31,7 @@ X, Y = make_blobs(90, n_features=6, centers=3, random_state=0)
 def small(**params):
     defaults = {
         "n_clusters": 3,
+        "n_experts": None,
         "latent_dim": 2,
         "hidden_layer_sizes": (8,),
         "conv_channels": (4,),

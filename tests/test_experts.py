@@ -88,7 +88,7 @@ def test_same_seed_gives_the_same_tree(merged):
 
 def test_an_expert_a_cluster_is_the_same_as_none():
     one = MixAEClustering(3, n_experts=3, **SMALL).fit(X)
-    other = MixAEClustering(3, **SMALL).fit(X)
+    other = MixAEClustering(3, n_experts=None, **SMALL).fit(X)
     assert_array_equal(one.predict_proba(X), other.predict_proba(X))
     assert_array_equal(one.expert_labels_, [0, 1, 2])
     assert one.expert_children_.shape == (0, 2)

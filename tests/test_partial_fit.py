@@ -23,6 +23,7 @@ CHUNKS = np.array_split(X, 4)
 def small(**params):
     defaults = {
         "n_clusters": 3,
+        "n_experts": None,
         "latent_dim": 2,
         "hidden_layer_sizes": (8,),
         "conv_channels": (4,),

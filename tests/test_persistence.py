@@ -66,6 +66,7 @@ def new(**parameters):
     return MixAEClustering(
         **{
             "n_clusters": 2,
+            "n_experts": None,
             "latent_dim": 2,
             "hidden_layer_sizes": (6,),
             "conv_channels": (3,),
@@ -782,7 +783,7 @@ def unknown_architecture(metadata, content, tensors):
         (reshape_stream, "0.exp_avg"),
         (halve_stream, "_stream"),
         (enlarge_network, "2000000000"),
-        (multiply_experts, "cluster_sizes_"),
+        (multiply_experts, "expert_labels_"),
         (unknown_architecture, "transformer"),
         (put("parameters", "colour", "red"), "no parameters named colour"),
         (put("parameters", "fit", 1), "no parameters named fit"),

@@ -28,6 +28,7 @@ SIGNATURE = inspect.signature(MixAEClustering).parameters
 def small(**params):
     defaults = {
         "n_clusters": 3,
+        "n_experts": None,
         "latent_dim": 2,
         "hidden_layer_sizes": (6,),
         "conv_channels": (4,),
@@ -110,6 +111,7 @@ PATIENT = {"n_iter_no_change": 2, "max_epochs": 12}
 # For each parameter, another value that must make a difference, and with what else.
 EFFECTS = {
     "n_clusters": (2, {}),
+    "n_experts": (5, {}),
     "latent_dim": (1, {}),
     "architecture": ("conv1d", {}),
     "hidden_layer_sizes": ([6, 5], {}),
@@ -185,10 +187,11 @@ def test_device_makes_a_difference(monkeypatch):
 
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
                      "consistency_weight", "weight_decay", "tol"]  # fmt: skip
-POSITIVE_INTEGERS = ["n_clusters", "latent_dim", "batch_size", "n_init",
+POSITIVE_INTEGERS = ["n_clusters", "n_experts", "latent_dim", "batch_size", "n_init",
                      "max_epochs", "n_iter_no_change"]  # fmt: skip
 CHOICES = ["architecture", "assignment_input", "activation", "reconstruction_loss",
-           "entropy_schedule", "consistency", "init", "precision", "max_epochs"]  # fmt: skip
+           "entropy_schedule", "consistency", "init", "precision", "max_epochs",
+           "latent_dim", "assignment_hidden_layer_sizes"]  # fmt: skip
 
 BAD_VALUES = [
     *((name, bad) for name in NUMBERS_FROM_ZERO
@@ -268,6 +271,8 @@ BAD_TOGETHER = {
         {"consistency": "both", "architecture": "conv1d", "input_shape": (2, 3)},
         r"'both' moves images",
     ),
+    "fewer experts than clusters": ({"n_experts": 2}, r"n_experts.*n_clusters=3.*2"),
+    "fewer rows than experts": ({"n_experts": 41}, r"n_samples=40.*n_experts=41"),
     "fewer rows than clusters": ({"n_clusters": 41}, r"n_samples=40.*n_clusters=41"),
     "labels too few": ({"init": [0, 1, 2]}, r"init.*\(40,\).*\(3,\)"),
     "labels too high": ({"init": np.arange(40) % 4}, r"init.*0 to n_clusters - 1 = 2"),

@@ -30,7 +30,7 @@ def kmeans_labels(
     size = min(n, max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters))
     sample = np.sort(random_state.choice(n, size, replace=False))
     rows = batches.scaling.apply(batches.rows.take(sample))
-    model = KMeans(n_clusters, n_init=3, random_state=random_state).fit(rows)
+    model = KMeans(min(n_clusters, size), n_init=3, random_state=random_state).fit(rows)
     labels = [model.predict(batch.x.cpu().numpy()) for batch in batches.in_order(4096)]
     return np.concatenate(labels)
 
