@@ -25,6 +25,7 @@ from .training import (
     TrainingRun,
     agglomerate,
     as_probabilities,
+    fed_threads,
     kmeans_labels,
     shared_rows,
     train,
@@ -61,7 +62,8 @@ def fit_once(
     """
     run = TrainingRun()
     try:
-        with own_randomness(seed, problem):
+        threads = fed_threads(network, problem.batch_size)
+        with own_randomness(seed, problem), threads:
             run = _train(
                 problem, network, rows, moments, seed, monitor, clusters=clusters
             )

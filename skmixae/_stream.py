@@ -17,6 +17,7 @@ from .training import (
     Moments,
     Randomness,
     Rows,
+    fed_threads,
     train_epoch,
 )
 
@@ -54,7 +55,8 @@ class Stream:
         scaling = moments.scaling(problem.loss)
         batches = Batches(rows, scaling, problem.batch_size, device)
         book = LabelBook(len(rows), k, device)
-        with own_randomness(seed, problem):
+        threads = fed_threads(self.network, problem.batch_size)
+        with own_randomness(seed, problem), threads:
             terms = train_epoch(
                 self.network,
                 problem.objective(moments, self.schedule),

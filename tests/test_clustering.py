@@ -80,7 +80,7 @@ def test_what_kmeans_can_tell_apart_is_told_apart():
 
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_experts_to_spare_follow_clusters_of_any_shape(name):
-    """Rings within rings too, which no expert each can be led to from a random start."""
+    """Rings within rings too, which one expert each does not find."""
     X, y = MANIFOLDS[name](0)
     model = MixAEClustering(2, n_experts=10, random_state=0)
     assert adjusted_rand_score(y, model.fit_predict(X)) > 0.95

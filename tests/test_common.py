@@ -67,8 +67,8 @@ CONFIGURATIONS = {
     "conv2d": small(RowsAsImages, architecture="conv2d"),
     "anneal": small(entropy_schedule="anneal", consistency=None),
     "balanced": small(entropy_schedule="balanced", consistency=None),
-    "kmeans": small(init="kmeans", consistency=None),
-    "experts to spare": small(n_experts=9, consistency=None),
+    "kmeans": small(init="kmeans", consistency=None, n_experts="auto"),
+    "experts to spare": small(n_experts="auto"),
     "cosine": small(reconstruction_loss="cosine"),
 }
 
@@ -163,7 +163,7 @@ def test_sparse_rows_of_every_format_fit_and_predict(kind, container):
         estimator.fit(rows)
         assert estimator.predict(rows).shape == (40,)
         assert estimator.predict_proba(rows).shape == (40, 4)
-        n_latents = 2 * (estimator.n_experts or 4)
+        n_latents = 2 * (10 if estimator.n_experts == "auto" else 4)
         assert estimator.transform(rows).shape == (40, n_latents)
 
 

@@ -254,7 +254,8 @@ def test_memory_for_a_memory_map_does_not_grow_with_its_rows(tmp_path):
     """Peak memory of fit and predict, for 12 and for 96 MiB of rows on disk.
 
     What grows are labels and indices, some of four and of eight bytes beside the 256 of
-    a row: an eighth of a copy of the rows is allowed for them.
+    a row: a quarter of a copy of the rows is allowed for them, and for what the
+    allocator does not give back at once.
     """
     path = tmp_path / "rows.bin"
     rng = np.random.default_rng(0)
@@ -269,5 +270,5 @@ def test_memory_for_a_memory_map_does_not_grow_with_its_rows(tmp_path):
     )  # fmt: skip
     few, many = map(float, done.stdout.split())
     grown = (n_rows - n_rows // 8) * 256 / 2**20  # MiB of rows more
-    assert many - few < grown / 8
+    assert many - few < grown / 4
     assert many < path.stat().st_size / 2**20

@@ -219,6 +219,7 @@ def test_what_is_said_of_a_row_does_not_depend_on_its_company(fitted, method):
 # ---------------------------------------------------------------------------
 
 EVERYTHING_RANDOM = {
+    "n_experts": "auto",
     "input_noise": 0.1,
     "init": "kmeans",
     "n_init": 2,
@@ -606,10 +607,14 @@ HARD = {
 
 @quiet
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("loss", ["mse", "cosine", "bce"])
+@pytest.mark.parametrize(
+    ("loss", "n_experts"),
+    [("mse", None), ("cosine", None), ("bce", None), ("mse", "auto")],
+)
 @pytest.mark.parametrize("case", HARD)
-def test_hard_rows_work(case, loss):
+def test_hard_rows_work(case, loss, n_experts):
     rows, params = HARD[case]
+    params = params | {"n_experts": n_experts}
     if loss == "bce":
         spread = np.ptp(rows) or 1.0
         rows = (rows - rows.min()) / spread
@@ -747,9 +752,10 @@ INTERRUPTIONS = [KeyboardInterrupt(), TrainingDiverged("in epoch 3"), MemoryErro
 @quiet
 @pytest.mark.parametrize("error", INTERRUPTIONS, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("init", ["random", "kmeans"])
-def test_interrupted_fit_keeps_its_best_weights(monkeypatch, error, init):
+@pytest.mark.parametrize("n_experts", [None, "auto"])
+def test_interrupted_fit_keeps_its_best_weights(monkeypatch, error, init, n_experts):
     break_after(monkeypatch, 3, error)
-    model = small(max_epochs=20, init=init)
+    model = small(max_epochs=20, init=init, n_experts=n_experts)
     with pytest.raises(type(error)) as raised:
         model.fit(X)
     assert raised.value is error

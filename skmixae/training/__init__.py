@@ -15,6 +15,7 @@ from .loop import (
     train,
     train_epoch,
 )
+from .threads import fed_threads
 
 __all__ = [
     "Agglomeration",
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingRun",
     "agglomerate",
     "as_probabilities",
+    "fed_threads",
     "kmeans_labels",
     "shared_rows",
     "train",
