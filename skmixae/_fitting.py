@@ -160,13 +160,11 @@ def conclude(
     if clusters is not None:
         tree = tree.aligned(clusters)  # labels that there were keep their meaning
     else:
-        k = problem.spec.n_experts
-        counts = np.bincount(inference.labels(rows), minlength=k)
-        order, tree = _named(problem, counts, tree)
+        inference.clusters = tree.clusters
+        order, tree = _named(problem, inference.sizes(rows), tree)
         network.permute_experts(torch.from_numpy(order).to(problem.device))
         run.history = [r._replace(usage=r.usage[order]) for r in run.history]
-    if problem.spec.n_experts > problem.n_clusters:
-        inference.clusters = tree.clusters
+    inference.clusters = tree.clusters
     survey = inference.survey(rows)
     usage = torch.from_numpy(survey.usage).to(problem.device)
     balance = objective.balance(usage[None], n_rows=len(rows))
@@ -196,7 +194,7 @@ def merge_experts(
 
 
 def _named(
-    problem: Problem, counts: NDArray[np.intp], tree: Agglomeration
+    problem: Problem, sizes: NDArray[np.intp], tree: Agglomeration
 ) -> tuple[NDArray[np.intp], Agglomeration]:
     """Return the order of experts that gives labels a meaning, and their tree in it.
 
@@ -204,14 +202,13 @@ def _named(
     first, or the clusters follow the known sizes. Unused clusters come last, so that
     labels have no gap.
     """
-    sizes = np.bincount(tree.clusters, weights=counts)
     ranking = np.argsort(-sizes, kind="stable")  # of the clusters
-    if not isinstance(problem.start, str) and len(sizes) == len(counts):
+    if not isinstance(problem.start, str) and len(sizes) == problem.spec.n_experts:
         ranking = np.argsort(sizes == 0, kind="stable")
     elif problem.sizes is not None and sizes.all():
         by_size = ranking
         ranking = np.empty_like(by_size)
         ranking[np.argsort(-problem.sizes, kind="stable")] = by_size
     rank = np.argsort(ranking)
-    order = np.lexsort((-counts, rank[tree.clusters]))
+    order = np.argsort(rank[tree.clusters], kind="stable")
     return order, tree.renamed(order, rank)

@@ -47,7 +47,7 @@ _FITTED = (
     "objective_",
     "expert_labels_",
     "expert_children_",
-    "expert_affinities_",
+    "expert_distances_",
     "n_features_in_",
     "feature_names_in_",
     "_network_spec",
@@ -92,9 +92,9 @@ class MixAEClustering(
         The number of clusters, K.
     n_experts : int, "auto" or None, default="auto"
         The number of experts. Where they are more than the clusters, they are merged
-        after training: first the pair that shares most rows, one having the row and the
-        other a slightly changed view of it, compared with chance. Experts to spare
-        follow clusters of any shape. "auto" is twice ``n_clusters`` and at least 10;
+        after training, so that the cluster of a row tells most about the cluster of a
+        slightly changed view of it [3]_. Experts to spare follow clusters of any
+        shape. "auto" is twice ``n_clusters`` and at least 10;
         with ``cluster_sizes``, or labels or probabilities in ``init``, and for a single
         cluster, as many as clusters. None is one for each cluster, as in the paper.
     latent_dim : int or "auto", default="auto"
@@ -216,8 +216,9 @@ class MixAEClustering(
     expert_children_ : ndarray of shape (n_experts - 1, 2)
         The tree by which experts were merged, in the format of ``children_`` of
         ``sklearn.cluster.AgglomerativeClustering``; empty with an expert a cluster.
-    expert_affinities_ : ndarray of shape (n_experts - 1,)
-        At each merge, how many times more rows the two share than by chance.
+    expert_distances_ : ndarray of shape (n_experts - 1,)
+        The information, in nats, that each merge takes from what the clusters of rows
+        tell about those of their views.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy over all rows:
         what `n_init` compares. It needs no labels.
@@ -241,6 +242,7 @@ class MixAEClustering(
     .. [2] W. Hu, T. Miyato, S. Tokui, E. Matsumoto, M. Sugiyama, "Learning Discrete
        Representations via Information Maximizing Self-Augmented Training",
        arXiv:1702.08720, 2017.
+    .. [3] N. Slonim, N. Tishby, "Agglomerative Information Bottleneck", NIPS 1999.
 
     Examples
     --------
@@ -745,12 +747,11 @@ class MixAEClustering(
 
     def _inference(self) -> Inference:
         loss = self._fitted_loss
-        merged = len(self.expert_children_) > 0
         return Inference(
             self.module_,
             self._moments.scaling(loss),
             Reconstruction(loss, self._moments.reference(loss)),
-            self.expert_labels_ if merged else None,
+            self.expert_labels_,
         )
 
     def _fitted(
@@ -823,7 +824,7 @@ def _of_a_network(
         "module_": network,
         "expert_labels_": tree.clusters.astype(np.int32),
         "expert_children_": tree.children,
-        "expert_affinities_": tree.affinities,
+        "expert_distances_": tree.distances,
         "_network_spec": problem.spec,
         "_moments": moments,
         "_fitted_loss": problem.loss,

@@ -169,7 +169,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "_module_arrays": lambda v: isinstance(v, dict),
     "expert_labels_": lambda v: _is_vector(v, "i"),
     "expert_children_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "i",
-    "expert_affinities_": lambda v: _is_vector(v, "f"),
+    "expert_distances_": lambda v: _is_vector(v, "f"),
     "feature_names_in_": lambda v: _is_vector(v, "O") and _are_texts(v),
     "labels_": lambda v: _is_vector(v, "iu"),
     "history_": lambda v: _is_vector(v, "V"),
@@ -211,7 +211,7 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     require(sizes is None or len(sizes) == len(found), "cluster_sizes_ are not K sizes")
     merged = (spec.n_experts - 1, 2)
     good = children.shape == (merged if len(found) < spec.n_experts else (0, 2))
-    good &= len(fitted["expert_affinities_"]) == len(children)
+    good &= len(fitted["expert_distances_"]) == len(children)
     require(good, "expert_children_ are no tree of its experts")
     network = _check_network(spec, fitted["_module_arrays"])
     if "_stream" in fitted:

@@ -73,7 +73,7 @@ class Inference:
 
         def error(x: Tensor) -> Tensor:
             errors = self.reconstruction(self.network(x).decoded, x)  # (b, k)
-            if self.clusters is None:
+            if not self.merged:
                 return errors
             cluster = self._clusters(errors.device).expand_as(errors)
             best = errors.new_full((len(errors), self.n_clusters), torch.inf)
@@ -112,6 +112,15 @@ class Inference:
             return self._collect(codes, decode, as_they_are)
         return self.scaling.undo(self._collect(codes, decode, as_they_are))
 
+    def sizes(self, rows: Rows) -> NDArray[np.intp]:
+        """Return the number of rows in each cluster, (c,)."""
+        counts = np.zeros(self.n_clusters, dtype=np.intp)
+        for (labels,) in self._map(
+            rows, lambda x: (self._label(self.network.assign(x)),)
+        ):
+            counts += np.bincount(labels.numpy(), minlength=len(counts))
+        return counts
+
     def survey(self, rows: Rows) -> Survey:
         """Return labels and the mean terms of the objective over all rows."""
 
@@ -139,6 +148,11 @@ class Inference:
         clusters = self.clusters
         return self.network.n_experts if clusters is None else int(clusters.max()) + 1
 
+    @property
+    def merged(self) -> bool:
+        """Whether some clusters have more than one expert."""
+        return self.n_clusters < self.network.n_experts
+
     def _clusters(self, device: torch.device) -> Tensor:
         own = np.array(self.clusters, dtype=np.int64)  # a loaded one may be read-only
         return torch.from_numpy(own).to(device)  # (k,)
@@ -146,7 +160,7 @@ class Inference:
     def _cluster(self, logits: Tensor) -> Tensor:
         """Return the probabilities of clusters (b, c) of logits (b, k)."""
         assignment = logits.softmax(-1)
-        if self.clusters is None:
+        if not self.merged:
             return assignment
         cluster = self._clusters(logits.device).expand_as(assignment)
         total = assignment.new_zeros(len(assignment), self.n_clusters)
@@ -154,12 +168,12 @@ class Inference:
 
     def _label(self, logits: Tensor) -> Tensor:
         """Return the most probable cluster (b,) of logits (b, k)."""
-        best = logits if self.clusters is None else self._cluster(logits)
+        best = self._cluster(logits) if self.merged else logits
         return best.argmax(-1).to(torch.int32)
 
     def _expert(self, logits: Tensor) -> Tensor:
         """Return the most probable expert (b,) of the most probable cluster."""
-        if self.clusters is None:
+        if not self.merged:
             return logits.argmax(-1)
         others = self._label(logits)[:, None] != self._clusters(logits.device)
         return logits.masked_fill(others, -torch.inf).argmax(-1)

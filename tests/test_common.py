@@ -55,7 +55,7 @@ def small(kind=MixAEClustering, **params):
         "hidden_layer_sizes": (8,),
         "conv_channels": (4,),
         "assignment_hidden_layer_sizes": (16,),
-        "max_epochs": 30,
+        "max_epochs": 20,
         "learning_rate": 1e-2,
     }
     return kind(**defaults | params)

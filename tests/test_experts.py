@@ -40,7 +40,6 @@ def test_probability_of_a_cluster_is_the_sum_of_its_experts(merged):
     alone.__setstate__(merged.__getstate__())
     # As if each expert were a cluster: the same network, unmerged.
     alone.expert_labels_ = np.arange(8)
-    alone.expert_children_ = np.empty((0, 2), dtype=np.intp)
     experts = alone.predict_proba(X)
     for cluster in range(3):
         members = merged.expert_labels_ == cluster
@@ -77,7 +76,7 @@ def test_tree_of_the_experts_cut_at_the_clusters_gives_the_clusters(merged):
         frozenset(np.flatnonzero(merged.expert_labels_ == c).tolist()) for c in range(3)
     }
     assert found == clusters
-    assert merged.expert_affinities_.shape == (7,)
+    assert merged.expert_distances_.shape == (7,)
 
 
 def test_same_seed_gives_the_same_tree(merged):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.special import xlogy
 from torch import Tensor
 
 from .batches import Batches
@@ -20,7 +21,7 @@ class Agglomeration(NamedTuple):
 
     clusters: NDArray[np.intp]  # (m,), the cluster of each expert
     children: NDArray[np.intp]  # (m - 1, 2), as scikit-learn's AgglomerativeClustering
-    affinities: NDArray[np.float64]  # (m - 1,), at each merge
+    distances: NDArray[np.float64]  # (m - 1,), nats of information lost at each merge
 
     def renamed(self, order: NDArray[np.intp], rank: NDArray[np.intp]) -> Agglomeration:
         """Return the tree of experts in another order, its clusters renumbered."""
@@ -52,23 +53,24 @@ def shared_rows(
     ``network.assign`` gives logits (b, m), and ``view`` changes rows at random.
     """
     network.eval()
-    total: Any = 0.0
+    total: Any = None
     for _, x in batches.shuffled(randomness.rows):
         here = network.assign(x).softmax(-1)  # (b, m)
         there = network.assign(view(x, randomness.tensors)).softmax(-1)
-        total = total + (here.T @ there).double()
+        shared = (here.T @ there).double()
+        total = shared if total is None else total.add_(shared)
     joint = total.cpu().numpy() / len(batches)
     return (joint + joint.T) / 2
 
 
 def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
-    """Merge experts, the pair of highest affinity first.
+    """Merge experts so that their clusters tell most about one another.
 
-    The affinity of two groups of experts is how much more often than by chance a row
-    belongs to one while a changed view of it belongs to the other. It is 1 for groups
-    that share rows as independent ones would, and small for groups with an empty border
-    between them. Groups merge by adding up their rows and columns, so the affinity of a
-    merged pair is exactly that of its union.
+    The information that a row's cluster carries about the cluster of its view is the
+    mutual information of ``joint``. Each step merges the pair that loses least of it
+    (the agglomerative information bottleneck of Slonim and Tishby, 1999): experts that
+    share rows across their border, and small ones before large ones, for little is said
+    about them.
 
     Parameters
     ----------
@@ -87,35 +89,50 @@ def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
     joint = joint.astype(np.float64)
     groups = [[expert] for expert in range(m)]
     nodes = list(range(m))
-    clusters = np.arange(m)
-    children, affinities = [], []
-    for step in range(m - 1):
+    clusters = np.zeros(m, dtype=np.intp)
+    children, distances = [], []
+    for node in range(m, 2 * m):
         if len(groups) == n_clusters:
             for cluster, members in enumerate(sorted(groups)):
                 clusters[members] = cluster
-        affinity = _affinity(joint)
-        a, b = sorted(np.unravel_index(affinity.argmax(), affinity.shape))
+        if len(groups) == 1:
+            break
+        lost = information_lost(joint)
+        a, b = sorted(np.unravel_index(lost.argmin(), lost.shape))
         children.append(sorted((nodes[a], nodes[b])))
-        affinities.append(affinity[a, b])
+        distances.append(lost[a, b])
         joint[a] += joint[b]
         joint[:, a] += joint[:, b]
         joint = np.delete(np.delete(joint, b, 0), b, 1)
         groups[a] = sorted(groups[a] + groups.pop(b))
-        nodes[a] = m + step
+        nodes[a] = node
         nodes.pop(b)
-    if n_clusters == 1:
-        clusters[:] = 0
-    return Agglomeration(
-        clusters, np.array(children, dtype=np.intp).reshape(-1, 2), np.array(affinities)
-    )
+    tree = np.array(children, dtype=np.intp).reshape(-1, 2)
+    return Agglomeration(clusters, tree, np.array(distances))
 
 
-def _affinity(joint: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ratio of shared rows to what chance would share; no self-affinity."""
-    share = joint.sum(1)
-    chance = np.outer(share, share)
-    # Experts without rows share nothing with anyone: they go first, with anyone.
-    affinity = np.full_like(joint, np.inf)
-    np.divide(joint, chance, out=affinity, where=chance > 0)
-    np.fill_diagonal(affinity, -np.inf)
-    return affinity
+def information_lost(joint: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what merging each pair takes from the mutual information, (m, m), in nats.
+
+    With f(x) = x log x, the information is the sum of f over the joint, less that over
+    both of its (equal) marginals. The diagonal is infinite: nothing merges with itself.
+    """
+    share, itself = joint.sum(1), joint.diagonal()
+    terms = xlogy(joint, joint)
+    # Rows a and b added up, over all columns; the four cells of a and b themselves
+    # become one, and are taken out and put back as such.
+    columns = joint[:, None] + joint
+    added = xlogy(columns, columns).sum(2)
+    corner = itself[:, None] + joint
+    added -= xlogy(corner, corner) + xlogy(corner, corner).T
+    apart = terms.sum(1)
+    apart = apart[:, None] + apart - terms.diagonal()[:, None] - terms.diagonal()
+    apart -= 2 * terms
+    cell = itself[:, None] + itself + 2 * joint
+    cells = terms.diagonal()[:, None] + terms.diagonal() + 2 * terms
+    marginal = xlogy(share, share)
+    both = share[:, None] + share
+    lost = 2 * (apart - added) + cells - xlogy(cell, cell)
+    lost += 2 * (xlogy(both, both) - marginal[:, None] - marginal)
+    np.fill_diagonal(lost, np.inf)
+    return lost

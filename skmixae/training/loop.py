@@ -154,6 +154,41 @@ class LabelBook:
         return usage / n_rows, share
 
 
+class Record:
+    """The terms of each step of a pass, on the device.
+
+    To read a number in the loop would wait for its step to end; and small tensors kept
+    one by one would hold the memory between them.
+    """
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.rows: Tensor | None = None  # (capacity, terms)
+        self.weights: list[int] = []
+
+    def note(self, terms: Any, n_rows: int) -> None:
+        """Record the terms, a named tuple of scalars, of a batch of ``n_rows``."""
+        row = torch.stack(tuple(terms)).detach()
+        n = len(self.weights)
+        if self.rows is None:
+            self.names = terms._fields
+            self.rows = row.new_empty(64, len(row))
+        elif n == len(self.rows):
+            self.rows = torch.cat([self.rows, torch.empty_like(self.rows)])
+        self.rows[n] = row
+        self.weights.append(n_rows)
+
+    def table(self) -> NDArray[np.float64]:
+        """Return the terms of all steps, (steps, terms)."""
+        assert self.rows is not None
+        return self.rows[: len(self.weights)].double().cpu().numpy()
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each term over the rows."""
+        means = np.average(self.table(), 0, self.weights)
+        return dict(zip(self.names, means.tolist(), strict=True))
+
+
 class Snapshot:
     """A copy of the best weights, kept beside the network and written in place."""
 
@@ -243,22 +278,17 @@ def train_epoch(
 ) -> dict[str, float]:
     """Pass over the batches once, in random order; return the mean terms."""
     network.train()
-    rows, n_rows = [], []
-    names: tuple[str, ...] = ()
+    record = Record()
     for index, x in batches.shuffled(randomness.rows):
         with _autocast(x.device, precision):
             step = objective.step(network, x, index, progress, randomness.tensors)
         optimizer.zero_grad(set_to_none=True)
         step.terms[0].backward()
         optimizer.step()
-        # Kept on the device: reading a number here would wait for the step to end.
-        names = step.terms._fields
-        rows.append(torch.stack(step.terms).detach())
-        n_rows.append(len(x))
+        record.note(step.terms, len(x))
         book.note(index, step.assignment)
-    terms = torch.stack(rows).double().cpu().numpy()  # (steps, terms)
-    _check_finite(network, terms, names, epoch)
-    return dict(zip(names, np.average(terms, 0, n_rows).tolist(), strict=True))
+    _check_finite(network, record.table(), record.names, epoch)
+    return record.means()
 
 
 def evaluate(
@@ -266,15 +296,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Return the mean terms over the batches, in evaluation mode."""
     network.eval()
-    rows, n_rows = [], []
-    names: tuple[str, ...] = ()
+    record = Record()
     for _, x in batches.in_order():
-        step = objective.evaluate(network, x)
-        names = step.terms._fields
-        rows.append(torch.stack(step.terms))
-        n_rows.append(len(x))
-    terms = torch.stack(rows).double().cpu().numpy()
-    return dict(zip(names, np.average(terms, 0, n_rows).tolist(), strict=True))
+        record.note(objective.evaluate(network, x).terms, len(x))
+    return record.means()
 
 
 def _check_finite(

@@ -15,6 +15,7 @@ from skmixae.training import (
     agglomerate,
     shared_rows,
 )
+from skmixae.training.agglomeration import information_lost
 
 
 class Gate(torch.nn.Module):
@@ -35,21 +36,34 @@ def random_joint(m, seed):
 
 
 def naive_groups(joint, n_clusters):
-    """Merge sets of experts, computing every affinity from the experts anew."""
+    """Merge sets of experts, computing what is lost from the experts anew."""
     groups = [{expert} for expert in range(len(joint))]
     while len(groups) > n_clusters:
-        best = max(
+        a, b = min(
             ((a, b) for a in range(len(groups)) for b in range(a)),
-            key=lambda pair: naive_affinity(joint, groups[pair[0]], groups[pair[1]]),
+            key=lambda pair: -naive_information(joint, merged(groups, *pair)),
         )
-        groups[best[1]] |= groups.pop(best[0])
+        groups = merged(groups, a, b)
     return {frozenset(group) for group in groups}
 
 
-def naive_affinity(joint, a, b):
-    shared = sum(joint[i, j] for i in a for j in b)
-    share_a, share_b = (sum(joint[i].sum() for i in group) for group in (a, b))
-    return shared / (share_a * share_b)
+def merged(groups, a, b):
+    others = [group for i, group in enumerate(groups) if i not in (a, b)]
+    return [*others, groups[a] | groups[b]]
+
+
+def naive_information(joint, groups):
+    """Mutual information of the groups of rows and those of their views."""
+    total = 0.0
+    for one in groups:
+        for other in groups:
+            shared = sum(joint[i, j] for i in one for j in other)
+            chance = sum(joint[i].sum() for i in one) * sum(
+                joint[j].sum() for j in other
+            )
+            if shared > 0:
+                total += shared * np.log(shared / chance)
+    return total
 
 
 @settings(deadline=None, max_examples=40)
@@ -70,8 +84,23 @@ def test_tree_is_whole_wherever_it_is_cut(n_clusters):
     tree = agglomerate(random_joint(7, 0), n_clusters)
     assert tree.children.shape == (6, 2)
     assert_array_equal(np.sort(tree.children.ravel()), np.arange(12))
-    assert_allclose(tree.affinities, agglomerate(random_joint(7, 0), 3).affinities)
+    assert_allclose(tree.distances, agglomerate(random_joint(7, 0), 3).distances)
     assert_array_equal(np.unique(tree.clusters), np.arange(n_clusters))
+
+
+@pytest.mark.parametrize("m", [2, 5])
+def test_information_lost_is_the_difference_of_what_there_is(m):
+    joint = random_joint(m, 7)
+    joint /= joint.sum()
+    groups = [{i} for i in range(m)]
+    before, lost = naive_information(joint, groups), information_lost(joint)
+    for a in range(m):
+        assert lost[a, a] == np.inf
+        for b in range(a):
+            after = naive_information(joint, merged(groups, a, b))
+            assert lost[a, b] == pytest.approx(before - after, abs=1e-12)
+            assert lost[a, b] == pytest.approx(lost[b, a], abs=1e-12)
+            assert lost[a, b] >= -1e-12
 
 
 def test_joint_is_left_as_it_was():
@@ -96,7 +125,7 @@ def test_renamed_tree_is_the_tree_of_the_reordered_experts():
     other = agglomerate(joint[np.ix_(order, order)], 3)
     renamed = tree.renamed(order, np.arange(3))
     assert_array_equal(renamed.children, other.children)
-    assert_allclose(renamed.affinities, other.affinities)
+    assert_allclose(renamed.distances, other.distances)
     same = renamed.clusters[:, None] == renamed.clusters
     assert_array_equal(same, other.clusters[:, None] == other.clusters)
 
