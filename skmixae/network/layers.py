@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from .parallel import BatchNorm, ParallelLinear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
+    "relu": torch.relu_,  # in place: what it is given is a normalisation's, just made
     "leaky_relu": F.leaky_relu,
     "elu": F.elu,
     "gelu": F.gelu,
