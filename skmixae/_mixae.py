@@ -155,7 +155,7 @@ class MixAEClustering(
     consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
     max_epochs : int or "auto", default="auto"
-        Passes over the data. "auto" is 40, or as many as make 400 steps on few rows.
+        Passes over the data. "auto" is 40, or as many as make 300 steps on few rows.
     batch_size : int, default=256
         The most rows in a step. Some 20 for each cluster are needed for the batch
         entropy to mean anything.

@@ -280,7 +280,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def resolve_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
-    """Return how many epochs "auto" means: at least 40, and 400 steps on few rows."""
+    """Return how many epochs "auto" means: at least 40, and 300 steps on few rows."""
     if not isinstance(max_epochs, str):
         return int(max_epochs)
-    return max(40, math.ceil(400 / math.ceil(n_rows / batch_size)))
+    return max(40, math.ceil(300 / math.ceil(n_rows / batch_size)))
