@@ -30,7 +30,7 @@ from . import _parameters as parameters
 from ._callbacks import CallbackSupportMixin, FitMonitor
 from ._fitting import conclude, fit_once, measure, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
-from ._problem import Problem, new_network, resolve_problem
+from ._problem import Problem, check_unchanged, new_network, resolve_problem
 from ._stream import Stream
 from .inference import Inference
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
@@ -94,9 +94,10 @@ class MixAEClustering(
         The number of experts. Where they are more than the clusters, they are merged
         after training, so that the cluster of a row tells most about the cluster of a
         slightly changed view of it [3]_. Experts to spare follow clusters of any
-        shape. "auto" is twice ``n_clusters`` and at least 10;
-        with ``cluster_sizes``, or labels or probabilities in ``init``, and for a single
-        cluster, as many as clusters. None is one for each cluster, as in the paper.
+        shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 40 rows
+        for each; with ``cluster_sizes``, or labels or probabilities in ``init``, and
+        for a single cluster, as many as clusters. None is one for each cluster, as in
+        the paper.
     latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
         specialise: an expert that can reconstruct everything tells nothing. "auto" is
@@ -739,7 +740,11 @@ class MixAEClustering(
         k = getattr(self, name)
         if len(rows) < k and not (is_chunk and spec):
             raise ValueError(f"n_samples={len(rows)} should be >= {name}={k}.")
-        return resolve_problem(self, len(rows), rows.n_features, spec)
+        if spec is not None and len(self.cluster_sizes_) != self.n_clusters:
+            check_unchanged(["n_clusters"])
+        return resolve_problem(
+            self, len(rows), rows.n_features, spec, is_chunk=is_chunk
+        )
 
     def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
         check_is_fitted(self)

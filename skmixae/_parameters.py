@@ -55,6 +55,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
 }
 
+# Rows that there must be for each expert beyond one a cluster.
+ROWS_FOR_AN_EXPERT = 40
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -158,16 +160,19 @@ def _numbers(name: str, value: Any) -> NDArray[np.float64]:
 
 
 def resolve_experts(
-    n_experts: int | str | None, n_clusters: int, *, one_each: bool
+    n_experts: int | str | None, n_clusters: int, n_rows: float, *, one_each: bool
 ) -> int:
     """Return the number of experts, or raise where they are fewer than the clusters.
 
-    "auto" is twice the clusters and at least 10, or as many as the clusters for a
-    single one and where ``one_each``: something is said of each cluster's expert.
+    "auto" is twice the clusters and at least 10, where each has 40 rows to learn; with
+    fewer, experts to spare learn their rows by heart, and nothing tells which to merge.
+    It is as many as the clusters for a single one and where ``one_each``: something is
+    said of each cluster's expert.
     """
     if n_experts == "auto":
         spare = n_clusters > 1 and not one_each
-        return max(2 * n_clusters, 10) if spare else int(n_clusters)
+        most = min(max(2 * n_clusters, 10), n_rows // ROWS_FOR_AN_EXPERT)
+        return int(max(n_clusters, most) if spare else n_clusters)
     if n_experts is None:
         return int(n_clusters)
     if int(n_experts) < n_clusters:

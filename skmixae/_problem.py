@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,12 @@ class Problem:
 
 
 def resolve_problem(
-    estimator: Any, n_rows: int, n_features: int, spec: NetworkSpec | None = None
+    estimator: Any,
+    n_rows: int,
+    n_features: int,
+    spec: NetworkSpec | None = None,
+    *,
+    is_chunk: bool = False,
 ) -> Problem:
     """Check an estimator's parameters together and resolve them for its rows.
 
@@ -115,8 +121,11 @@ def resolve_problem(
     e, k = estimator, estimator.n_clusters
     shape = resolve_shape(e.input_shape, n_features)
     architecture = resolve_architecture(e.architecture, shape)
-    asked = resolve_spec(e, shape, architecture)
+    # More rows than those of a chunk are to come.
+    asked = resolve_spec(e, shape, architecture, math.inf if is_chunk else n_rows)
     if spec is not None:
+        if e.n_experts == "auto":  # as many as the rows of its first fit were worth
+            asked = replace(asked, n_experts=spec.n_experts)
         check_same_network(spec, asked)
     start = resolve_start(e.init, n_rows, asked.n_experts) if spec is None else None
     device = resolve_device(e.device)
@@ -149,7 +158,7 @@ def resolve_problem(
 
 
 def resolve_spec(
-    estimator: Any, shape: tuple[int, ...], architecture: Any
+    estimator: Any, shape: tuple[int, ...], architecture: Any, n_rows: float
 ) -> NetworkSpec:
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
@@ -157,6 +166,7 @@ def resolve_spec(
         n_experts=resolve_experts(
             e.n_experts,
             e.n_clusters,
+            n_rows,
             one_each=e.cluster_sizes is not None or not isinstance(e.init, str),
         ),
         input_shape=shape,
@@ -176,13 +186,18 @@ def resolve_spec(
 
 def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
     """Raise where the parameters ask for another network than the fitted one."""
-    changed = [
+    check_unchanged(
         ("n_clusters or n_experts" if name == "n_experts" else name)
         for name, value in vars(fitted).items()
         if value != getattr(asked, name)
         # A factory may be another object after a round trip through a file.
         and not (callable(value) and callable(getattr(asked, name)))
-    ]
+    )
+
+
+def check_unchanged(names: Iterable[str]) -> None:
+    """Raise if there are any names, of parameters that are not as they were."""
+    changed = list(names)
     if changed:
         raise ValueError(
             f"The parameters {changed} differ from those of the fitted network, which "

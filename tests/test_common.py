@@ -163,12 +163,12 @@ def test_sparse_rows_of_every_format_fit_and_predict(kind, container):
         estimator.fit(rows)
         assert estimator.predict(rows).shape == (40,)
         assert estimator.predict_proba(rows).shape == (40, 4)
-        n_latents = 2 * (10 if estimator.n_experts == "auto" else 4)
+        n_latents = 2 * len(estimator.expert_labels_)
         assert estimator.transform(rows).shape == (40, n_latents)
 
 
 def test_sparse_rows_with_long_indices_are_taken():
-    X = sparse.random_array((40, 3), density=0.4, format="csr", random_state=0)
+    X = sparse.random(40, 3, density=0.4, format="csr", random_state=0)
     X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
     model = clone(CONFIGURATIONS["mlp"]).set_params(max_epochs=2, n_clusters=2)
     labels = model.fit(X).predict(X.toarray())

@@ -201,8 +201,8 @@ def test_the_whole_is_never_copied(kind, monkeypatch):
     monkeypatch.setattr(skmixae.inference, "LARGEST_BATCH", 512)
     shape = (26_000, 200)
     if kind == "csr":
-        rows = sparse.random_array(
-            shape, density=0.01, format="csr", dtype=np.float32, random_state=0
+        rows = sparse.random(
+            *shape, density=0.01, format="csr", dtype=np.float32, random_state=0
         )
     else:
         rows = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)

@@ -134,3 +134,30 @@ def test_stream_from_its_first_chunk_has_merged_experts():
 def test_impossible_numbers_of_experts_are_refused_by_name(parameters, named):
     with pytest.raises(ValueError, match=named):
         MixAEClustering(3, **parameters, **SMALL).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_clusters", "n_experts"), [(240, 3, 6), (60, 3, 3), (240, 1, 1)]
+)
+def test_experts_are_spared_only_where_there_are_rows_for_them(
+    n_rows, n_clusters, n_experts
+):
+    model = MixAEClustering(n_clusters, **SMALL).set_params(max_epochs=2)
+    model.fit(X[:n_rows])
+    assert len(model.expert_labels_) == n_experts
+    # A chunk is not the whole: the number stays as it was.
+    model.partial_fit(X)
+    assert len(model.expert_labels_) == n_experts
+
+
+def test_stream_has_experts_to_spare_however_small_its_first_chunk():
+    model = MixAEClustering(3, **SMALL).partial_fit(X[:20])
+    assert len(model.expert_labels_) == 10
+
+
+def test_another_number_of_clusters_is_refused_on_the_way():
+    model = MixAEClustering(3, warm_start=True, **SMALL).fit(X)
+    model.set_params(n_clusters=4)
+    for go_on in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="n_clusters"):
+            go_on(X)

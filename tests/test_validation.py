@@ -181,6 +181,7 @@ def test_device_makes_a_difference(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto").type == "cuda"
     assert resolve_device("cuda:1") == torch.device("cuda:1")
+    monkeypatch.undo()  # a torch built for CUDA would believe it
     model = small(device="cpu").fit(X)
     assert next(model.module_.parameters()).device.type == "cpu"
 
