@@ -10,7 +10,7 @@ from torch import nn
 
 # Multiplications of one forward pass that are worth a thread. Products of a few hundred
 # rows by a few dozen features gain little from a second one, and where another program
-# keeps a core busy, threads that wait for one another take thirty times as long.
+# keeps a core busy, threads that wait for one another are slower by far than one.
 WORTH_A_THREAD = 100_000_000
 
 
