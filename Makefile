@@ -19,8 +19,11 @@ endif
 
 VENV := .venv
 VENV_OLDEST := .venv-oldest
+VENV_PEERS := .venv-peers
 READY := $(VENV)/.ready
 READY_OLDEST := $(VENV_OLDEST)/.ready
+READY_PEERS := $(VENV_PEERS)/.ready
+PEERS := benchmarks/quality/requirements-peers.txt
 EXTRAS_OLDEST := plot,safetensors,rich,test
 EXTRAS := $(EXTRAS_OLDEST),benchmark,lint
 PIP_FLAGS := -qq --no-input --disable-pip-version-check
@@ -32,7 +35,7 @@ WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest lint format types doctest clean
+.PHONY: help demo peers test test-slow test-oldest lint format types doctest clean
 
 help: ## print this list
 	@echo "skmixae: make TARGET, where TARGET is one of"
@@ -43,6 +46,9 @@ help: ## print this list
 
 demo: $(READY) ## cluster real data and show what was found (DATASET=name)
 	@$(VENV)/bin/python -m benchmarks.demo $(if $(DATASET),--dataset $(DATASET)) $(ARGS)
+
+peers: $(READY_PEERS) ## set up ClustPy, which benchmarks compare with
+	@echo "ClustPy is in $(VENV_PEERS); python -m benchmarks.quality finds it there."
 
 test: $(READY) ## run the tests, without the slow ones
 	@echo "Running the tests in $(WORKERS) processes."
@@ -72,7 +78,7 @@ doctest: $(READY) ## run the examples in the package's docstrings
 	@$(call pytest,$(VENV)) --doctest-modules skmixae $(ARGS)
 
 clean: ## remove everything that make created, the environments too
-	rm -rf $(VENV) $(VENV_OLDEST) build dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find skmixae tests benchmarks -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true
 
@@ -82,12 +88,18 @@ $(READY): pyproject.toml constraints.txt
 $(READY_OLDEST): pyproject.toml constraints-oldest.txt
 	$(call install,$(PYTHON_OLDEST),$(VENV_OLDEST),constraints-oldest.txt,$(EXTRAS_OLDEST))
 
-# install(python, folder, constraints, extras): set up one environment.
+# In an environment of its own: ClustPy needs torchvision, which would replace the torch
+# that is installed already.
+$(READY_PEERS): $(PEERS) constraints.txt
+	$(call environment,$(PYTHON),$(VENV_PEERS),constraints.txt,torch)
+	@$(VENV_PEERS)/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt \
+		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) -r $(PEERS)
+	@touch $@
+
+# environment(python, folder, constraints, packages): create one with torch in it.
 # torch goes first and by the exact version in the constraints: a range would bring the
-# newest build, on Linux one with gigabytes of CUDA libraries. hatchling comes with it so
-# that the package is built with a pinned version too, not in a build environment that
-# fetches its own.
-define install
+# newest build, on Linux one with gigabytes of CUDA libraries.
+define environment
 	@$(1) -c '' >/dev/null 2>&1 || { \
 		echo "$(1) was not found or does not run: install Python 3.10 or newer, or" \
 		"name yours with PYTHON= (PYTHON_OLDEST= for test-oldest)." >&2; exit 1; }
@@ -99,11 +111,18 @@ define install
 		$(1) -m venv --clear $(2) || $(1) -m virtualenv --clear $(2) || { \
 		echo "$(1) cannot create an environment with pip in it: install its venv" \
 		"module (python3-venv on Debian and Ubuntu) or virtualenv." >&2; exit 1; }; }
-	@echo "Installing torch into $(2), then the package with what it needs." \
+	@echo "Installing torch into $(2), then what else goes there." \
 		"This takes a few minutes the first time."
 	@$(2)/bin/python -m pip install $(PIP_FLAGS) -c $(3) \
 		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) \
-		torch hatchling
+		$(4)
+endef
+
+# install(python, folder, constraints, extras): set up one environment for the package.
+# hatchling comes with torch so that the package is built with a pinned version too, not
+# in a build environment that fetches its own.
+define install
+	$(call environment,$(1),$(2),$(3),torch hatchling)
 	@$(2)/bin/python -m pip install $(PIP_FLAGS) -c $(3) --no-build-isolation -e ".[$(4)]"
 	@touch $(2)/.ready
 endef

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 import warnings
@@ -26,34 +25,25 @@ import numpy as np
 import scipy
 import sklearn
 import torch
-from scipy.sparse import issparse
 from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 
 import skmixae
+from benchmarks._report import (
+    counted,
+    positive,
+    processor,
+    score,
+    shortened,
+    spread,
+)
+from benchmarks._rows import Problem, covariance_type, densified, new_problem
 from skmixae import MixAEClustering
 from skmixae.datasets import dataset_names, load_dataset
-from skmixae.metrics import hungarian_accuracy_score
 from skmixae.plotting import ClusterSamplesDisplay, TrainingHistoryDisplay
 
-# A full covariance has features squared numbers for each cluster: of wider rows only
-# the variances are fitted.
-FULL_COVARIANCE_FEATURES = 256
 # GaussianMixture takes no sparse rows. Denser ones may take up this much memory.
 DENSE_BYTES = 2 << 30
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The rows to cluster, and what the scorer alone reads."""
-
-    name: str
-    rows: Any  # (n, features), dense or CSR
-    classes: np.ndarray  # (n,)
-    input_shape: tuple[int, ...] | None
-    n_clusters: int
-    n_rows_in_all: int
 
 
 @dataclass(frozen=True)
@@ -127,14 +117,6 @@ def new_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def positive(text: str) -> int:
-    """Read an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; got {number}")
-    return number
-
-
 # ---------------------------------------------------------------------------
 # What is clustered, and how
 # ---------------------------------------------------------------------------
@@ -143,12 +125,9 @@ def positive(text: str) -> int:
 def load(name: str, max_rows: int | None = None) -> Problem:
     """Load a data set by its name, or some of its rows."""
     dataset = load_dataset(name)
-    rows, classes = dataset.data, dataset.target
-    n = rows.shape[0]
-    if max_rows is not None and max_rows < n:
-        kept = np.sort(np.random.default_rng(0).permutation(n)[:max_rows])
-        rows, classes = rows[kept], classes[kept]
-    return Problem(name, rows, classes, dataset.input_shape, len(np.unique(classes)), n)
+    return new_problem(
+        name, dataset.data, dataset.target, dataset.input_shape, max_rows
+    )
 
 
 def describe(problem: Problem) -> str:
@@ -164,8 +143,7 @@ def describe(problem: Problem) -> str:
 def methods(problem: Problem) -> list[Method]:
     """Return what is compared."""
     k = problem.n_clusters
-    wide = problem.rows.shape[1] > FULL_COVARIANCE_FEATURES
-    covariance = "diag" if wide else "full"
+    covariance = covariance_type(problem.rows.shape[1])
     return [
         Method(
             "MixAEClustering",
@@ -209,7 +187,7 @@ def run(method: Method, estimator: Any, problem: Problem, seed: int) -> Result:
     """Fit and score; what goes wrong with a baseline is a result, too."""
     result = Result(method.name, seed)
     try:
-        rows = densified(problem.rows) if method.dense else problem.rows
+        rows = densified(problem.rows, DENSE_BYTES) if method.dense else problem.rows
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             start = time.perf_counter()
@@ -224,20 +202,9 @@ def run(method: Method, estimator: Any, problem: Problem, seed: int) -> Result:
         str(w.message) for w in caught if issubclass(w.category, UserWarning)
     ]
     result.objective = getattr(estimator, "objective_", None)
-    result.accuracy = hungarian_accuracy_score(problem.classes, labels)
-    result.nmi = normalized_mutual_info_score(problem.classes, labels)
-    result.ari = adjusted_rand_score(problem.classes, labels)
+    for name, value in score(problem.classes, labels).items():
+        setattr(result, name, value)
     return result
-
-
-def densified(rows: Any) -> Any:
-    """Return sparse rows as an array, if that is not too large."""
-    if not issparse(rows):
-        return rows
-    size = rows.shape[0] * rows.shape[1] * rows.dtype.itemsize
-    if size > DENSE_BYTES:
-        raise MemoryError(f"takes dense rows only, here of {size / 1e9:.1f} GB")
-    return rows.toarray()
 
 
 # ---------------------------------------------------------------------------
@@ -289,14 +256,6 @@ def table(results: list[Result]) -> str:
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
-def spread(values: list[float], digits: int) -> str:
-    """Return mean ± standard deviation."""
-    if not values:
-        return "not run"
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean + (f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "")
-
-
 def remarks(results: list[Result]) -> list[str]:
     """Return what went wrong with some method, and with how many of its seeds."""
     told = Counter(
@@ -309,12 +268,6 @@ def remarks(results: list[Result]) -> list[str]:
         f"{method}{verb}{shortened(what)} ({count} of {seeds})"
         for (method, verb, what), count in told.items()
     ]
-
-
-def shortened(text: str, length: int = 160) -> str:
-    """Return the first line of a message."""
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= length else line[: length - 3] + "..."
 
 
 def describe_protocol(n_seeds: int, model: MixAEClustering) -> list[str]:
@@ -336,24 +289,6 @@ def describe_protocol(n_seeds: int, model: MixAEClustering) -> list[str]:
         f"{processor()}, {threads}; MixAEClustering on "
         f"{device}; Python {platform.python_version()}, {versions}.",
     ]
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number and what is counted."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    try:
-        if sys.platform == "darwin":
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.check_output(command, text=True).strip()
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        (name, *_) = (x.partition(":")[2] for x in lines if x.startswith("model name"))
-        return name.strip()
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return platform.processor() or platform.machine()
 
 
 # ---------------------------------------------------------------------------
