@@ -94,7 +94,7 @@ def _train(
     batches, validation = _split(
         everything, problem.validation_fraction, randomness.rows
     )
-    objective = problem.objective(moments)
+    objective = problem.objective(rows, moments)
     shared: dict[str, Any] = {"n_experts": problem.spec.n_experts, "monitor": monitor}
     start = None if clusters is not None else _start(problem, everything, seed)
     if start is None:
@@ -153,7 +153,7 @@ def conclude(
     clusters: NDArray[np.integer] | None,
 ) -> Candidate:
     """Name the experts of a trained network, and survey its rows."""
-    objective = problem.objective(moments)
+    objective = problem.objective(rows, moments)
     scaling = moments.scaling(problem.loss)
     inference = Inference(network, scaling, objective.reconstruction)
     tree = merge_experts(problem, network, rows, moments)
@@ -189,7 +189,8 @@ def merge_experts(
     batches = Batches(rows, scaling, problem.batch_size, problem.device)
     # A seed of its own: the same network has the same clusters whenever it is asked.
     randomness = Randomness.from_seed(0, problem.device)
-    joint = shared_rows(network, batches, problem.view(moments), randomness)
+    with own_randomness(0, problem):
+        joint = shared_rows(network, batches, problem.view(rows, moments), randomness)
     return agglomerate(joint, problem.n_clusters)
 
 

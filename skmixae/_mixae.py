@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -32,6 +32,7 @@ from ._fitting import conclude, fit_once, measure, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
 from ._problem import Problem, check_unchanged, new_network, resolve_problem
 from ._stream import Stream
+from .consistency import Change
 from .inference import Inference
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import Reconstruction
@@ -149,10 +150,17 @@ class MixAEClustering(
         Known proportions of the clusters, in any order. They replace the even sizes
         that the batch entropy prefers by cross-entropy, whichever expert takes which.
         The labels follow the order given.
-    consistency : {"auto", "adversarial", "affine", "both"} or None, default="auto"
-        Changes of a row that must not change its assignment: a small step in the worst
-        direction (virtual adversarial training), small random affine maps of an
-        image, or both. "auto" is "both" for images and "adversarial" for other rows.
+    consistency : str, object, callable, list of these or None, default="auto"
+        Changes of a row that must not change its assignment: "adversarial", a small
+        step in the worst direction (virtual adversarial training); "affine", small
+        random affine maps of an image; "jitter", a small step in a random direction;
+        "masking", some values hidden; or an object of `skmixae.consistency`, which has
+        settings. "auto" is ["affine", "adversarial"] for images and "adversarial" for
+        other rows; None is no such term. A callable ``change(rows, generator)`` gets a
+        batch as a tensor (b, \*input_shape) in the units of X, and a
+        ``torch.Generator`` to draw from, both on the training's device; it returns
+        changed rows of that shape. Divergences of several are added. Experts to spare
+        are merged by the first that is not "adversarial".
     consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
     max_epochs : int or "auto", default="auto"
@@ -278,7 +286,7 @@ class MixAEClustering(
         batch_entropy_weight: float = 8.0,
         entropy_schedule: Literal["constant", "anneal", "balanced"] = "constant",
         cluster_sizes: ArrayLike | None = None,
-        consistency: Literal["auto", "adversarial", "affine", "both"] | None = "auto",
+        consistency: Change | Sequence[Change] | None = "auto",
         consistency_weight: float = 20.0,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
@@ -675,6 +683,7 @@ class MixAEClustering(
         path: str | PathLike[str],
         *,
         architecture: Callable[[tuple[int, ...], int], torch.nn.Module] | None = None,
+        consistency: Callable | Sequence[Callable] | None = None,
     ) -> MixAEClustering:
         """Read an estimator that `save` wrote.
 
@@ -684,6 +693,9 @@ class MixAEClustering(
             The file to read. Nothing in it is executed.
         architecture : callable, optional
             The factory of custom experts, which a file cannot hold.
+        consistency : callable or list of callable, optional
+            The functions of your own in ``consistency``, in their order, which it
+            cannot hold either.
 
         Returns
         -------
@@ -692,7 +704,7 @@ class MixAEClustering(
         """
         from .persistence import load
 
-        return load(cls, path, architecture=architecture)
+        return load(cls, path, architecture=architecture, consistency=consistency)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state in plain types and numpy arrays, without torch's objects."""

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from .consistency import MEMBERS, Consistency, as_member
 from .network import ACTIVATIONS, ARCHITECTURES
 from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
 
 POSITIVE_INT = Interval(Integral, 1, None, closed="left")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 SIZES = ["array-like"]
+CHANGES = [Consistency, callable, list, tuple, None]
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [POSITIVE_INT],
@@ -36,7 +38,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "batch_entropy_weight": [NON_NEGATIVE],
     "entropy_schedule": [StrOptions(set(SCHEDULES))],
     "cluster_sizes": ["array-like", None],
-    "consistency": [StrOptions({"auto", "adversarial", "affine", "both"}), None],
+    "consistency": [StrOptions({"auto", *MEMBERS}), *CHANGES],
     "consistency_weight": [NON_NEGATIVE],
     "max_epochs": [POSITIVE_INT, StrOptions({"auto"})],
     "batch_size": [POSITIVE_INT],
@@ -129,24 +131,31 @@ def resolve_assignment(sizes: Any, reads: str, architecture: Any) -> tuple[int, 
     return () if reads == "hidden" and not callable(architecture) else (128,)
 
 
-def resolve_consistency(
-    consistency: str | None, shape: tuple[int, ...], image: bool
-) -> dict[str, Any]:
-    """Return which changes of a row must not change its assignment, or raise."""
-    if consistency == "auto":
-        consistency = "both" if image else "adversarial"
-    affine = consistency in {"affine", "both"}
-    if affine and not image:
-        raise ValueError(
-            f"consistency={consistency!r} moves images: it needs the 'input_shape' "
-            "parameter as (height, width) or (channels, height, width), and not "
-            "architecture='conv1d'."
-        )
-    image_shape = (1, *shape)[-3:] if affine else None
-    return {
-        "adversarial": consistency in {"adversarial", "both"},
-        "image_shape": image_shape,
-    }
+def resolve_consistency(consistency: Any, *, image: bool) -> tuple[Consistency, ...]:
+    """Return the changes of a row that must not change its assignment, or raise."""
+    asked = consistency
+    if isinstance(asked, str) and asked == "auto":
+        asked = ("affine", "adversarial") if image else "adversarial"
+    if not isinstance(asked, list | tuple):
+        asked = () if asked is None else (asked,)
+    members = []
+    for change in asked:
+        member = as_member(change)
+        if member is None:
+            raise ValueError(
+                "The 'consistency' parameter must be 'auto', None, a name among "
+                f"{sorted(MEMBERS)}, an object of skmixae.consistency such as "
+                "Jitter(), a function of rows and a generator, or a list of names, "
+                f"objects and functions. Got {consistency!r} instead."
+            )
+        if member.of_images and not image:
+            raise ValueError(
+                f"consistency={consistency!r} moves images: it needs the 'input_shape' "
+                "parameter as (height, width) or (channels, height, width), and not "
+                "architecture='conv1d'."
+            )
+        members.append(member)
+    return tuple(members)
 
 
 def _numbers(name: str, value: Any) -> NDArray[np.float64]:

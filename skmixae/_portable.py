@@ -2,15 +2,17 @@
 
 What JSON has no word for is an object of one key: ``{"tuple": [...]}``, ``{"dict":
 {...}}``, ``{"scalar": ["float32", 0.5]}``, ``{"array": "labels_"}`` (a tensor's name),
-``{"columns": ...}`` (a structured array), ``{"texts": [...]}`` (an array of text) and
-``{"factory": "module.name"}`` (for people to read; nothing is imported).
+``{"columns": ...}`` (a structured array), ``{"texts": [...]}`` (an array of text),
+``{"change": ["jitter", {...}]}`` (a member of `skmixae.consistency` and its settings),
+and ``{"factory": "module.name"}`` and ``{"function": "module.name"}`` (code of the
+user's, by a name for people to read; nothing is imported).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .consistency import MEMBERS
 from .network import NetworkSpec, build_network
 from .objective import RECONSTRUCTION_ERRORS
 from .training import Moments
@@ -31,8 +34,18 @@ _DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "float32", "float64",
 }  # fmt: skip
+# What a file may name of skmixae.consistency.
+_NAMES = {member: name for name, member in MEMBERS.items()}
 # What Adam keeps for each weight, as a Stream notes it.
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Code:
+    """What a file names and cannot hold, as `load` was given it."""
+
+    factory: Callable | None = None  # of custom experts
+    functions: list[Callable] = field(default_factory=list)  # in consistency, in order
 
 
 def encode(value: Any, name: str, tensors: Arrays) -> Any:
@@ -56,10 +69,19 @@ def encode(value: Any, name: str, tensors: Arrays) -> Any:
     if isinstance(value, list | tuple):
         values = [encode(v, f"{name}/{i}", tensors) for i, v in enumerate(value)]
         return values if isinstance(value, list) else {"tuple": values}
+    if type(value) in _NAMES:
+        settings = encode(vars(value), name, tensors)
+        return {"change": [_NAMES[type(value)], settings]}
     if callable(value) and name.endswith("architecture"):
-        label = getattr(value, "__qualname__", type(value).__qualname__)
-        return {"factory": f"{getattr(value, '__module__', '')}.{label}"}
+        return {"factory": _label(value)}
+    if callable(value) and name.split("/")[0] == "consistency":
+        return {"function": _label(value)}
     raise _unstorable(value, name)
+
+
+def _label(code: Any) -> str:
+    label = getattr(code, "__qualname__", type(code).__qualname__)
+    return f"{getattr(code, '__module__', '')}.{label}"
 
 
 def _encode_array(value: NDArray, name: str, tensors: Arrays) -> Any:
@@ -87,26 +109,28 @@ def _unstorable(value: Any, name: str) -> TypeError:
     )
 
 
-def decode(value: Any, tensors: Arrays, factory: Callable | None) -> Any:
-    """Return the value that `encode` was given, taking its arrays out of ``tensors``.
+def decode(value: Any, tensors: Arrays, code: Code) -> Any:
+    """Return the value that `encode` was given.
+
+    Its arrays are taken out of ``tensors``, and its functions out of ``code``.
 
     Raises
     ------
     ValueError
-        If the value is none that `encode` writes, a tensor is missing, or there is a
-        factory of custom experts in it and ``factory`` is None.
+        If the value is none that `encode` writes, a tensor is missing, or there is code
+        in it that was not given.
     """
     if isinstance(value, list):
-        return [decode(item, tensors, factory) for item in value]
+        return [decode(item, tensors, code) for item in value]
     if not isinstance(value, dict):
         return value
     ((tag, content),) = value.items()
     if tag == "dict":
-        return {n: decode(item, tensors, factory) for n, item in content.items()}
+        return {n: decode(item, tensors, code) for n, item in content.items()}
     if tag == "tuple":
-        return tuple(decode(content, tensors, factory))
+        return tuple(decode(content, tensors, code))
     if tag == "columns":
-        return _table(decode(content, tensors, factory))
+        return _table(decode(content, tensors, code))
     if tag == "array":
         require(content in tensors, f"the tensor {content!r} is missing")
         return tensors.pop(content)
@@ -114,13 +138,28 @@ def decode(value: Any, tensors: Arrays, factory: Callable | None) -> Any:
         return np.array(content, dtype=object)
     if tag == "scalar" and content[0] in _DTYPES:
         return np.dtype(content[0]).type(content[1])
-    require(tag == "factory", f"{tag!r} is no kind of value")
-    if factory is None:
+    if tag == "change" and content[0] in MEMBERS:
+        return MEMBERS[content[0]](**decode(content[1], tensors, code))
+    require(tag in {"factory", "function"}, f"{tag!r} is no kind of value")
+    return _code(tag, content, code)
+
+
+def _code(tag: str, name: str, code: Code) -> Callable:
+    """Return what was given for a factory or a function of that name."""
+    if tag == "function":
+        if not code.functions:
+            raise ValueError(
+                f"its consistency is kept by the function {name!r}, which a file "
+                "cannot hold. Give the function, or a list of all of them in their "
+                "order: load(path, consistency=...)."
+            )
+        return code.functions.pop(0)
+    if code.factory is None:
         raise ValueError(
-            f"its experts are made by the factory {content!r}, which a file cannot "
+            f"its experts are made by the factory {name!r}, which a file cannot "
             "hold. Give the factory: load(path, architecture=...)."
         )
-    return factory
+    return code.factory
 
 
 def _table(columns: Arrays) -> NDArray[np.void]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ._parameters import (
     is_image,
@@ -28,19 +27,17 @@ from ._parameters import (
     resolve_sizes,
     resolve_start,
 )
+from .consistency import Adversarial, Consistency, Context, OwnChange
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import (
-    ADVERSARIAL_RADIUS,
     SCHEDULES,
-    AdversarialConsistency,
-    AffineConsistency,
     MixtureObjective,
     Reconstruction,
+    View,
     Weights,
-    jitter,
 )
 from .objective.schedule import Constant
-from .training import Moments, TrainingPlan
+from .training import Moments, Rows, TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ class Problem:
     schedule: str
     sizes: NDArray[np.float32] | None
     input_noise: float
-    adversarial: bool
-    image_shape: tuple[int, int, int] | None  # of the affine views, where wanted
+    consistency: tuple[Consistency, ...]
     plan: TrainingPlan
     batch_size: int
     validation_fraction: float | None
@@ -63,37 +59,50 @@ class Problem:
     device: torch.device
 
     def objective(
-        self, moments: Moments, schedule: Constant | None = None
+        self, rows: Rows, moments: Moments, schedule: Constant | None = None
     ) -> MixtureObjective:
-        """Return the objective for rows of these moments."""
-        device = self.device
-        regularisers: list[Any] = []
+        """Return the objective for rows, of these moments."""
+        regularisers, views = [], []
         # Of an experiment without the weight, or of one expert, nothing is computed.
         if self.weights.consistency and self.spec.n_experts > 1:
-            if self.adversarial:
-                regularisers.append(AdversarialConsistency(ADVERSARIAL_RADIUS))
-            if self.image_shape is not None:
-                regularisers.append(self._affine(self.image_shape, moments))
+            context = self._context(rows, moments)
+            for member in self.consistency:
+                regulariser = member.regulariser(context)
+                if regulariser is None:
+                    views.append(member.view(context))
+                else:
+                    regularisers.append(regulariser)
+        sizes = None if self.sizes is None else torch.from_numpy(self.sizes)
         return MixtureObjective(
             Reconstruction(self.loss, moments.reference(self.loss)),
             schedule or SCHEDULES[self.schedule](self.weights),
-            None if self.sizes is None else torch.from_numpy(self.sizes).to(device),
+            None if sizes is None else sizes.to(self.device),
             self.input_noise,
             regularisers,
+            views,
         )
 
-    def view(self, moments: Moments) -> Callable[[Tensor, torch.Generator], Tensor]:
-        """Return a random change of rows that should keep their cluster."""
-        if self.image_shape is None:
-            return jitter
-        return self._affine(self.image_shape, moments).view
+    def view(self, rows: Rows, moments: Moments) -> View:
+        """Return the random change of rows by which experts are merged.
 
-    def _affine(
-        self, image_shape: tuple[int, int, int], moments: Moments
-    ) -> AffineConsistency:
+        The first of the views; without any, a step anywhere, as long as that of the
+        adversary.
+        """
+        context = self._context(rows, moments)
+        members = self.consistency or (Adversarial(),)
+        views = [m for m in members if m.regulariser(context) is None]
+        return (views or members)[0].view(context)
+
+    def _context(self, rows: Rows, moments: Moments) -> Context:
         scaling = moments.scaling(self.loss)
-        center = torch.from_numpy(scaling.center / scaling.scale)
-        return AffineConsistency(image_shape, center.float().to(self.device))
+        return Context(rows, scaling, self.spec.input_shape, self.device)
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether there is code of the user's, with randomness that we do not see."""
+        return callable(self.spec.architecture) or any(
+            isinstance(member, OwnChange) for member in self.consistency
+        )
 
     def check_range(self, moments: Moments) -> None:
         """Raise where the rows are not in the range that the loss is made for."""
@@ -129,7 +138,6 @@ def resolve_problem(
         check_same_network(spec, asked)
     start = resolve_start(e.init, n_rows, asked.n_experts) if spec is None else None
     device = resolve_device(e.device)
-    image = is_image(shape, architecture)
     return Problem(
         spec=spec or asked,
         n_clusters=int(k),
@@ -140,7 +148,9 @@ def resolve_problem(
         schedule=e.entropy_schedule,
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
         input_noise=e.input_noise,
-        **resolve_consistency(e.consistency, shape, image),
+        consistency=resolve_consistency(
+            e.consistency, image=is_image(shape, architecture)
+        ),
         plan=TrainingPlan(
             max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size),
             learning_rate=e.learning_rate,
@@ -215,11 +225,12 @@ def new_network(problem: Problem, seed: int) -> MixtureOfAutoencoders:
 
 @contextmanager
 def own_randomness(seed: int, problem: Problem) -> Iterator[None]:
-    """Seed torch's global generator for a user's own modules, and put it back after.
+    """Seed torch's global generator for a user's own code, and put it back after.
 
-    Everything of ours draws from generators of its own; a factory's layers cannot.
+    Everything of ours draws from generators of its own; a factory's layers cannot, nor
+    can the transforms of most libraries.
     """
-    if not callable(problem.spec.architecture):
+    if not problem.runs_own_code:
         yield
         return
     devices = [problem.device] if problem.device.type == "cuda" else []

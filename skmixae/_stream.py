@@ -59,7 +59,7 @@ class Stream:
         with own_randomness(seed, problem), threads:
             terms = train_epoch(
                 self.network,
-                problem.objective(moments, self.schedule),
+                problem.objective(rows, moments, self.schedule),
                 batches,
                 self.optimizer,
                 Randomness.from_seed(seed, device),

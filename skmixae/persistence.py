@@ -10,14 +10,14 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ._portable import ANEW, FITTED, Arrays, check_fitted, decode, encode
+from ._portable import ANEW, FITTED, Arrays, Code, check_fitted, decode, encode
 
 if TYPE_CHECKING:
     from ._mixae import MixAEClustering
@@ -36,7 +36,8 @@ def save(estimator: MixAEClustering, path: str | os.PathLike[str]) -> None:
 
     All parameters and fitted attributes are kept, a stream of `partial_fit` and the
     choice of `set_output` included; callbacks are not. Of a factory of custom experts
-    only the name is kept: `load` wants the factory itself.
+    and of functions in ``consistency`` only the names are kept: `load` wants the code
+    itself.
 
     Parameters
     ----------
@@ -89,6 +90,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     architecture: Callable[..., torch.nn.Module] | None = None,
+    consistency: Callable | Sequence[Callable] | None = None,
 ) -> Estimator:
     """Read an estimator that `save` wrote.
 
@@ -100,6 +102,9 @@ def load(
         The file to read. Nothing that it names is imported or called.
     architecture : callable, optional
         The factory of custom experts, which a file cannot hold.
+    consistency : callable or list of callable, optional
+        The functions of your own in ``consistency``, in their order, which it cannot
+        hold either.
 
     Returns
     -------
@@ -113,7 +118,9 @@ def load(
         If there is no such file.
     ValueError
         If the file is not one of `save`'s, is damaged or altered, is of a later format,
-        or holds another class or custom experts whose factory is not given.
+        or holds another class, or custom experts or functions that are not given.
+    TypeError
+        If ``architecture`` or ``consistency`` are not callable.
     ImportError
         If safetensors is not installed.
 
@@ -121,15 +128,11 @@ def load(
     --------
     save : Write the file.
     """
-    if architecture is not None and not callable(architecture):
-        raise TypeError(
-            "architecture must be the factory of custom experts, a callable. Got "
-            f"{architecture!r} instead."
-        )
+    code = _checked(architecture, consistency)
     with open(path, "rb"):
         pass  # so that a missing file or a folder gives the system's own error
     try:
-        parameters, fitted = _content(cls, *_read(path), architecture)
+        parameters, fitted = _content(cls, *_read(path), code)
         estimator = cls(**parameters)
         estimator.__setstate__({**vars(estimator), **fitted})
     except ValueError as error:
@@ -142,6 +145,23 @@ def load(
     return estimator
 
 
+def _checked(architecture: Any, consistency: Any) -> Code:
+    """Return the code that `load` was given, or raise."""
+    if architecture is not None and not callable(architecture):
+        raise TypeError(
+            "architecture must be the factory of custom experts, a callable. Got "
+            f"{architecture!r} instead."
+        )
+    given = consistency if isinstance(consistency, list | tuple) else [consistency]
+    functions = [] if consistency is None else list(given)
+    if not all(map(callable, functions)):
+        raise TypeError(
+            "consistency must be the function of your own that the estimator has in "
+            f"it, or a list of several. Got {consistency!r} instead."
+        )
+    return Code(architecture, functions)
+
+
 def _parts(cls: type[MixAEClustering]) -> dict[str, set[str]]:
     """Return the names that each part of a file's content may hold."""
     return {"parameters": set(cls._get_param_names()), "fitted": set(FITTED)}
@@ -151,7 +171,7 @@ def _content(
     cls: type[MixAEClustering],
     metadata: dict[str, str],
     tensors: Arrays,
-    factory: Callable | None,
+    code: Code,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parameters and the fitted attributes of a file, checked."""
     name = metadata["class"]
@@ -166,15 +186,20 @@ def _content(
                 f"skmixae {metadata['skmixae_version']}: upgrade to that version."
             )
     parameters, fitted = (
-        {n: decode(v, tensors, factory) for n, v in content[part].items()}
+        {n: decode(v, tensors, code) for n, v in content[part].items()}
         for part in ("parameters", "fitted")
     )
     if tensors:
         raise ValueError(f"nothing refers to its tensors {sorted(tensors)}. {ANEW}")
     check_fitted(fitted)
     used = parameters.get("architecture"), fitted["_network_spec"]["architecture"]
-    if factory is not None and not any(value is factory for value in used):
+    if code.factory is not None and not any(value is code.factory for value in used):
         raise ValueError("it holds no custom experts. Leave architecture out.")
+    if code.functions:
+        raise ValueError(
+            "its consistency has no place for "
+            f"{', '.join(map(repr, code.functions))}. Leave that out."
+        )
     return parameters, fitted
 
 

@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skmixae import MixAEClustering, __version__, _stream, persistence
+from skmixae.consistency import MEMBERS, Adversarial, Consistency, Jitter, Masking
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -49,6 +50,21 @@ def make_expert(input_shape, latent_dim):
     return Expert(int(np.prod(input_shape)), latent_dim)
 
 
+def halved(rows, generator):
+    return rows / 2
+
+
+def shifted(rows, generator):
+    return rows + torch.rand(rows.shape, generator=generator, device=rows.device)
+
+
+class TheirChange(Consistency):
+    """A member of the family that no file may name."""
+
+    def view(self, context):
+        return lambda x, index, generator: x
+
+
 class ChildOfMixAE(MixAEClustering):
     """A member of the family with the same parameters."""
 
@@ -59,6 +75,7 @@ ARCHITECTURES = {
     "conv1d": {"architecture": "conv1d", "input_shape": (3, 12)},
     "conv2d": {"architecture": "conv2d", "input_shape": [6, 6]},
     "factory": {"architecture": make_expert},
+    "changes": {"consistency": [Adversarial(0.3), "masking", halved]},
 }
 
 
@@ -116,7 +133,10 @@ def by_file(estimator, folder):
     path = folder / "estimator.safetensors"
     estimator.save(path)
     factory = estimator.architecture if callable(estimator.architecture) else None
-    return type(estimator).load(path, architecture=factory)
+    asked = estimator.consistency
+    asked = asked if isinstance(asked, list | tuple) else [asked]
+    functions = [change for change in asked if callable(change)]
+    return type(estimator).load(path, architecture=factory, consistency=functions)
 
 
 TRIPS = [
@@ -291,8 +311,9 @@ def globals_of(content):
 
 @every_architecture
 def test_a_pickle_holds_numpy_arrays_and_nothing_of_torch(kind):
-    own = f"{make_expert.__module__} {make_expert.__name__}"
-    names = globals_of(pickle.dumps(streamed(**ARCHITECTURES[kind]), 2)) - {own}
+    own = {f"{f.__module__} {f.__name__}" for f in (make_expert, halved)}
+    own |= {f"{m.__module__} {m.__name__}" for m in MEMBERS.values()}
+    names = globals_of(pickle.dumps(streamed(**ARCHITECTURES[kind]), 2)) - own
     roots = {name.split()[0].split(".")[0] for name in names}
     assert roots <= {
         "skmixae",
@@ -392,7 +413,9 @@ PARAMETERS = {
              np.full((40, 2), 0.5)[:, ::-1], np.eye(2, dtype=">f4")[np.arange(40) % 2]],
     "warm_start": [np.True_, True],
     "random_state": [np.int64(3), 2**32 - 1],
-    "consistency": [None, "adversarial"],
+    "consistency": [
+        None, "adversarial", Masking(), Jitter(np.float32(0.1)), Jitter(1), halved,
+        ["jitter", Adversarial(0.2), Masking(0.5)], (halved, "jitter", shifted), []],
     "verbose": [False, 0],
 }  # fmt: skip
 
@@ -406,6 +429,16 @@ def test_a_file_keeps_each_parameter_with_its_type(name, value, tmp_path):
     if getattr(value, "dtype", None) == np.dtype(">f4"):
         assert np.array_equal(again.init, value)
         again.init = value  # bytes are in this machine's order; numbers are the same
+    assert_same(estimator, again)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_file_keeps_each_member_of_the_family_with_its_settings(name, tmp_path):
+    settings = {n: (v + 0.5) / 2 for n, v in vars(MEMBERS[name]()).items()}
+    change = MEMBERS[name](**settings)
+    estimator = new(input_shape=(6, 6), consistency=change).fit(X)
+    again = by_file(estimator, tmp_path)
+    assert again.consistency == change != MEMBERS[name]()
     assert_same(estimator, again)
 
 
@@ -458,6 +491,7 @@ def test_an_unfitted_estimator_cannot_be_saved(tmp_path):
         ("init", np.array([None, 1]), "array of object"),
         ("hidden_layer_sizes", np.array([1j]), "array of complex128"),
         ("verbose", print, "function print"),
+        ("consistency", [TheirChange()], "TheirChange"),
     ],
 )
 def test_a_parameter_for_pickle_alone_is_named(name, value, kind, tmp_path):
@@ -557,6 +591,46 @@ def test_a_factory_for_experts_of_ours_is_refused(saved):
         MixAEClustering.load(saved[0], architecture=make_expert)
     with pytest.raises(TypeError, match="callable"):
         MixAEClustering.load(saved[0], architecture="mlp")
+
+
+# -- functions in consistency ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def changes(tmp_path_factory):
+    """A file of an estimator with two functions of its own."""
+    pytest.importorskip("safetensors")
+    path = tmp_path_factory.mktemp("changes") / "changes.safetensors"
+    new(consistency=[halved, "jitter", shifted]).fit(X).save(path)
+    return (path,)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [(None, "halved"), ([], "halved"), (halved, "shifted")]
+)
+def test_a_function_is_asked_for_by_its_name(given, name, changes):
+    message = rf"function '[\w.]*test_persistence.{name}'.*load\(path, consistency="
+    with pytest.raises(ValueError, match=message):
+        MixAEClustering.load(changes[0], consistency=given)
+
+
+def test_functions_return_to_their_places(changes):
+    again = MixAEClustering.load(changes[0], consistency=[halved, shifted])
+    assert again.consistency == [halved, "jitter", shifted]
+
+
+def test_functions_without_a_place_are_refused(changes, saved):
+    for path, more in ((changes[0], [halved, shifted, halved]), (saved[0], halved)):
+        with pytest.raises(ValueError, match=r"no place for <function halved"):
+            MixAEClustering.load(path, consistency=more)
+    with pytest.raises(TypeError, match="consistency must be the function"):
+        MixAEClustering.load(changes[0], consistency="halved")
+
+
+def test_a_list_of_given_functions_is_left_as_it_is(changes):
+    given = [halved, shifted]
+    MixAEClustering.load(changes[0], consistency=given)
+    assert given == [halved, shifted]
 
 
 def test_loading_draws_no_global_random_numbers(custom):
@@ -796,6 +870,18 @@ def unknown_architecture(metadata, content, tensors):
         (put("parameters", "device", [1]), "makes no estimator"),
         (put("parameters", "tol", {"pickle": "gASV"}), "'pickle' is no kind of value"),
         (put("parameters", "tol", {"scalar": ["object", 1]}), "no kind of value"),
+        *(
+            (put("parameters", "consistency", {"change": change}), message)
+            for change, message in (
+                (["os.system", {"dict": {}}], "'change' is no kind of value"),
+                (["masking", {"dict": {"share": 2.0}}], r"'share'.*\[0.0, 1.0\)"),
+                (["masking", {"dict": {"share": "half"}}], "'share'"),
+                (["masking", {"dict": {"part": 0.5}}], "part"),
+                (["masking", [0.5]], "makes no estimator"),
+                (["masking"], "makes no estimator"),
+                (3, "makes no estimator"),
+            )
+        ),
     ],
 )
 def test_an_altered_file_is_refused_even_with_its_checksum_renewed(
@@ -836,7 +922,18 @@ odd_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["tuple", "dict", "array", "scalar", "columns", "texts", "x"]
+                [
+                    "tuple",
+                    "dict",
+                    "array",
+                    "scalar",
+                    "columns",
+                    "texts",
+                    "x",
+                    "change",
+                    "function",
+                    "factory",
+                ]
             ),
             inner,
             max_size=2,

@@ -18,16 +18,14 @@ from torch.nn import functional as F
 
 from .terms import divergence
 
-# How far the views of an image go: enough to undo the slant and the place of a stroke.
-AFFINE_LIMITS = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
-# In units of `local_scale`. On digits and USPS it comes to a quarter of the distance to
-# the tenth neighbour, as IMSAT has it; on two features it is much more than that, as it
-# must be to close the small gaps within a cluster.
-ADVERSARIAL_RADIUS = 0.15
 # Rows further from their neighbours than so many times the average do not move more.
 SPARSEST = 2.0
 
 Assign = Callable[[Tensor], Tensor]  # rows (b, features) -> logits (b, k)
+# Rows (b, features), their indices (b,) among all rows -> rows changed at random.
+View = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+# Has a change of its own: assign, rows, the log of their assignment (b, k) -> scalar.
+Regulariser = Callable[[Assign, Tensor, Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,20 @@ class AdversarialConsistency:
         return divergence(log_assignment, F.log_softmax(assign(x + step), -1))
 
 
-@dataclass(frozen=True)
-class AffineConsistency:
-    """Agreement with randomly turned, scaled, sheared and shifted images.
+# ---------------------------------------------------------------------------
+# Views: rows (b, features) changed at random
+# ---------------------------------------------------------------------------
+
+
+def affine(
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    image_shape: tuple[int, ...],
+    center: Tensor,
+    **limits: float,
+) -> Tensor:
+    """Return images (b, features), each turned, scaled, sheared and shifted.
 
     Parameters
     ----------
@@ -74,32 +83,58 @@ class AffineConsistency:
         ``(channels, height, width)``.
     center : Tensor of shape (features,)
         What the scaling of the rows took away: images move on their own background.
+    **limits
+        As of `random_affine`.
     """
-
-    image_shape: tuple[int, int, int]
-    center: Tensor
-
-    def __call__(
-        self,
-        assign: Assign,
-        x: Tensor,
-        log_assignment: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Return the mean divergence for rows (b, features) assigned (b, k)."""
-        moved = self.view(x, generator)
-        return divergence(log_assignment, F.log_softmax(assign(moved), -1))
-
-    def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the images (b, features), each moved at random."""
-        images = (x + self.center).view(-1, *self.image_shape)
-        moved = random_affine(images, generator, **AFFINE_LIMITS)
-        return moved.flatten(1) - self.center
+    images = (x + center).view(-1, *image_shape)
+    return random_affine(images, generator, **limits).flatten(1) - center
 
 
-def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return rows (b, features), each moved by the adversary's radius, anywhere."""
-    return x + ADVERSARIAL_RADIUS * local_scale(x) * random_direction(x, generator)
+def jitter(x: Tensor, generator: torch.Generator, scale: float) -> Tensor:
+    """Return rows, each moved by so many times its `local_scale`, anywhere."""
+    return x + scale * local_scale(x) * random_direction(x, generator)
+
+
+def mask(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Return rows with a random share of their values set to zero."""
+    kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
+    return x * kept
+
+
+def changed_by(
+    function: Callable[[Tensor, torch.Generator], Tensor],
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    shape: tuple[int, ...],
+    center: Tensor,
+    scale: float,
+) -> Tensor:
+    """Return rows as a function changes them that knows nothing of their scaling.
+
+    It reads and returns rows (b, *shape) in the units of the data, ``scale`` times
+    what is here with ``center`` added.
+    """
+    rows = ((x + center) * scale).view(-1, *shape)
+    changed = function(rows.clone(), generator)  # it may work in place
+    if not isinstance(changed, Tensor) or changed.shape != rows.shape:
+        got = (
+            f"a tensor of shape {tuple(changed.shape)}"
+            if isinstance(changed, Tensor)
+            else repr(type(changed))
+        )
+        raise ValueError(
+            "A function in the 'consistency' parameter must return a tensor of the "
+            f"shape of the rows that it got, {tuple(rows.shape)}. Got {got} from "
+            f"{function!r} instead."
+        )
+    # By the difference, in which a large centre has no rounding to leave.
+    return x + (changed.to(rows) - rows).flatten(1) / scale
+
+
+# ---------------------------------------------------------------------------
+# What they are made of
+# ---------------------------------------------------------------------------
 
 
 def random_direction(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -12,10 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import terms
-from .consistency import Assign
+from .consistency import Regulariser, View
 from .schedule import Constant, Weights
-
-Regulariser = Callable[[Assign, Tensor, Tensor, torch.Generator], Tensor]
 
 
 class Network(Protocol):
@@ -84,7 +82,9 @@ class MixtureObjective:
     input_noise : float
         Standard deviation of the noise on what the encoders read.
     regularisers : sequence of callables
-        Each returns the divergence of the assignment under some change of the rows.
+        Each returns the divergence of the assignment under a change that it finds.
+    views : sequence of callables
+        Each changes rows, under which the divergence is added.
     """
 
     reconstruction: Reconstruction
@@ -92,6 +92,7 @@ class MixtureObjective:
     sizes: Tensor | None = None
     input_noise: float = 0.0
     regularisers: Sequence[Regulariser] = ()
+    views: Sequence[View] = ()
 
     def step(
         self,
@@ -104,7 +105,9 @@ class MixtureObjective:
         """Return the terms of rows ``x`` (b, features) for one step of training."""
         out = network(self._noisy(x, generator))
         log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
-        consistency = self._consistency(network, x, log_assignment.detach(), generator)
+        consistency = self._consistency(
+            network, x, index, log_assignment.detach(), generator
+        )
         errors = self.reconstruction(out.decoded, x)  # (b, k)
         return self.assemble(log_assignment, errors, consistency, progress)
 
@@ -139,6 +142,7 @@ class MixtureObjective:
         self,
         network: Network,
         x: Tensor,
+        index: Tensor,
         log_assignment: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
@@ -148,6 +152,11 @@ class MixtureObjective:
                 total = total + regulariser(
                     network.assign, x, log_assignment, generator
                 )
+            for view in self.views:
+                with torch.no_grad():
+                    changed = view(x, index, generator)
+                moved = F.log_softmax(network.assign(changed), -1)
+                total = total + terms.divergence(log_assignment, moved)
         return total
 
     def assemble(

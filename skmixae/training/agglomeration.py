@@ -45,18 +45,19 @@ class Agglomeration(NamedTuple):
 def shared_rows(
     network: Any,
     batches: Batches,
-    view: Callable[[Tensor, torch.Generator], Tensor],
+    view: Callable[[Tensor, Tensor, torch.Generator], Tensor],
     randomness: Randomness,
 ) -> NDArray[np.float64]:
     """Return how often experts share a row, (m, m): one of it, one of its view.
 
-    ``network.assign`` gives logits (b, m), and ``view`` changes rows at random.
+    ``network.assign`` gives logits (b, m), and ``view`` changes rows at random, given
+    them, their indices and a generator.
     """
     network.eval()
     total: Any = None
-    for _, x in batches.shuffled(randomness.rows):
+    for index, x in batches.shuffled(randomness.rows):
         here = network.assign(x).softmax(-1)  # (b, m)
-        there = network.assign(view(x, randomness.tensors)).softmax(-1)
+        there = network.assign(view(x, index, randomness.tensors)).softmax(-1)
         shared = (here.T @ there).double()
         total = shared if total is None else total.add_(shared)
     joint = total.cpu().numpy() / len(batches)

@@ -1,4 +1,4 @@
-"""Consistency of the assignment under small moves and under affine views."""
+"""Consistency of the assignment under small moves, and the views of rows."""
 
 import math
 
@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from skmixae.network import NetworkSpec, build_network
-from skmixae.objective import AdversarialConsistency, AffineConsistency
+from skmixae.objective import AdversarialConsistency
 from skmixae.objective.consistency import (
+    affine,
+    changed_by,
+    jitter,
     local_scale,
+    mask,
     neighbour_distance,
     random_affine,
 )
@@ -304,38 +308,132 @@ def test_every_image_moves_in_its_own_way():
             assert (moved[i] - moved[j]).abs().max() > 0.01
 
 
-def test_affine_consistency_moves_images_on_their_own_background():
+def test_affine_moves_images_on_their_own_background():
     """Centred rows are moved as the images that they were."""
     center = torch.rand(2 * 9 * 9, generator=generator(3))
     pictures = images()
-    recorder = Recorder(smooth_assign(2 * 9 * 9))
     x = pictures.flatten(1) - center
-    target = log_assignment_of(recorder.assign, x)
-    regulariser = AffineConsistency((2, 9, 9), center)
-    out = regulariser(recorder, x, target, generator(5))
     limits = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
+    out = affine(x, generator(5), image_shape=(2, 9, 9), center=center, **limits)
     moved = random_affine(pictures, generator(5), **limits).flatten(1) - center
-    torch.testing.assert_close(recorder.asked[-1], moved, rtol=0, atol=100 * EPS)
-    expected = divergence(target, recorder.assign(moved).log_softmax(-1))
-    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out, moved, rtol=0, atol=100 * EPS)
 
 
 # ---------------------------------------------------------------------------
-# Both
+# Other views
 # ---------------------------------------------------------------------------
 
 
-def regularisers():
-    return {
-        "adversarial": AdversarialConsistency(0.25),
-        "affine": AffineConsistency((1, 6, 6), torch.zeros(36)),
-    }
+@pytest.mark.parametrize("scale", [0.0, 0.15, 2.0])
+def test_jitter_moves_rows_by_so_many_times_their_local_scale(scale):
+    x = rows()
+    moved = (jitter(x, generator(), scale) - x).norm(dim=1)
+    expected = scale * local_scale(x)[:, 0]
+    torch.testing.assert_close(moved, expected, rtol=1e-5, atol=20 * EPS)
+
+
+def test_jitter_goes_in_no_direction_more_than_in_another():
+    x = rows(4000, 3)
+    step = F.normalize(jitter(x, generator(), 0.5) - x)
+    # Unit steps in three features: covariance I / 3, within four standard errors.
+    assert step.mean(0).abs().max() < 4 / math.sqrt(3 * 4000)
+    covariance = step.T @ step / 4000
+    assert (covariance - torch.eye(3) / 3).abs().max() < 4 * 0.3 / math.sqrt(4000)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0, 0.99), st.integers(0, 99))
+def test_mask_hides_the_share_in_expectation_and_leaves_the_rest(share, seed):
+    x = rows(200, 50)
+    masked = mask(x, generator(seed), share)
+    hidden = masked == 0
+    assert torch.equal(masked[~hidden], x[~hidden])
+    # Of 10 000 draws, within five standard errors.
+    error = math.sqrt(share * (1 - share) / 10_000)
+    assert abs(hidden.float().mean() - share) <= 5 * error + 1e-9
+
+
+def test_a_function_reads_and_returns_rows_as_they_are_in_the_data():
+    original = 7 + 3 * rows(5, 6)
+    center, seen = torch.linspace(1, 2, 6), []
+
+    def doubled(images, generator):
+        seen.append(images.flatten(1).clone())
+        assert images.shape == (5, 2, 3)
+        return images.mul_(2)  # in place, too
+
+    x = original / 3 - center
+    before = x.clone()
+    moved = changed_by(doubled, x, generator(), shape=(2, 3), center=center, scale=3.0)
+    torch.testing.assert_close(seen[0], original)
+    torch.testing.assert_close(moved, 2 * original / 3 - center)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e9])
+def test_of_a_function_that_changes_nothing_not_a_bit_is_changed(offset):
+    x, center = rows(), torch.full((6,), offset)
+    same = changed_by(
+        lambda rows, generator: rows, x, generator(), shape=(6,), center=center,
+        scale=0.1,
+    )  # fmt: skip
+    assert torch.equal(same, x)
+
+
+def test_whatever_type_a_function_computes_in_rows_stay_float32():
+    moved = changed_by(
+        lambda rows, generator: rows.double() + 1, rows(), generator(), shape=(6,),
+        center=torch.zeros(6), scale=1.0,
+    )  # fmt: skip
+    assert moved.dtype is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("bad", "got"),
+    [
+        (lambda rows, generator: rows[1:], r"shape \(39, 6\)"),
+        (lambda rows, generator: rows.numpy(), "numpy.ndarray"),
+        (lambda rows, generator: None, "NoneType"),
+    ],
+)
+def test_a_function_that_returns_something_else_is_told_what_to_return(bad, got):
+    with pytest.raises(ValueError, match=rf"'consistency'.*\(40, 6\).*{got}.*lambda"):
+        changed_by(
+            bad, rows(), generator(), shape=(6,), center=torch.zeros(6), scale=1.0
+        )
+
+
+# ---------------------------------------------------------------------------
+# All
+# ---------------------------------------------------------------------------
+
+SMALL = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
+VIEWS = {
+    "affine": lambda x, generator: affine(
+        x, generator, image_shape=(1, 6, 6), center=torch.zeros(36), **SMALL
+    ),
+    "jitter": lambda x, generator: jitter(x, generator, 0.25),
+    "mask": lambda x, generator: mask(x, generator, 0.3),
+}
 
 
 @pytest.mark.rng_untouched
-@pytest.mark.parametrize("kind", regularisers())
-def test_equal_generators_give_equal_bits(kind):
-    regulariser, assign, x = regularisers()[kind], smooth_assign(36), rows(20, 36)
+@pytest.mark.parametrize("kind", VIEWS)
+def test_views_keep_shape_and_type_and_draw_from_their_generator_alone(kind):
+    view, x = VIEWS[kind], rows(20, 36)
+    before = x.clone()
+    moved = view(x, generator(0))
+    assert moved.shape == x.shape
+    assert moved.dtype is x.dtype
+    assert torch.equal(x, before)
+    assert torch.equal(view(x, generator(0)), moved)
+    assert not torch.equal(view(x, generator(1)), moved)
+
+
+@pytest.mark.rng_untouched
+def test_equal_generators_give_equal_bits():
+    regulariser = AdversarialConsistency(0.25)
+    assign, x = smooth_assign(36), rows(20, 36)
     target = log_assignment_of(assign, x)
 
     def value(seed):
@@ -361,8 +459,7 @@ class NormedExpert(torch.nn.Module):
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "conv2d", NormedExpert])
-@pytest.mark.parametrize("kind", regularisers())
-def test_neither_touches_the_input_or_the_gradients_of_the_network(kind, architecture):
+def test_the_adversary_touches_neither_the_input_nor_gradients(architecture):
     spec = NetworkSpec(3, (6, 6), 2, architecture, (5,), (2,), (4,), "hidden", "relu")
     network = build_network(spec, generator())
     x = rows(20, 36)
@@ -370,7 +467,7 @@ def test_neither_touches_the_input_or_the_gradients_of_the_network(kind, archite
     target = network.assign(x).log_softmax(-1).detach()
     state = {name: value.clone() for name, value in network.state_dict().items()}
     with network.statistics_held():
-        value = regularisers()[kind](network.assign, x, target, generator())
+        value = AdversarialConsistency(0.25)(network.assign, x, target, generator())
     assert torch.equal(x, before)
     assert not x.requires_grad
     assert all(p.grad is None for p in network.parameters())

@@ -15,7 +15,7 @@ from skmixae.objective import (
     Reconstruction,
     Weights,
 )
-from skmixae.objective.terms import batch_entropy_ceiling
+from skmixae.objective.terms import batch_entropy_ceiling, divergence
 
 WEIGHTS = Weights(1.3, 0.2, 0.4, 0.7)
 N_ROWS, N_EXPERTS, N_FEATURES = 30, 3, 5
@@ -213,10 +213,50 @@ def test_regularisers_see_clean_rows_and_a_target_without_a_gradient():
     assert_close(target.exp(), out.assignment)
 
 
+def test_divergences_under_views_are_added():
+    network, x = make_network(), rows()
+    target = network(x).logits.log_softmax(-1)
+    seen = []
+
+    def view(change):
+        def changed(x, index, generator):
+            seen.append(index.tolist())
+            assert not torch.is_grad_enabled()
+            return change(x)
+
+        return changed
+
+    changes = [lambda x: 2 * x, lambda x: x + 1]
+    objective = make_objective(views=[view(change) for change in changes])
+    terms = step(objective, network, x).terms
+    expected = sum(
+        divergence(target, network.assign(change(x)).log_softmax(-1)).item()
+        for change in changes
+    )
+    assert terms.consistency.item() == pytest.approx(expected, rel=1e-5)
+    assert seen == 2 * [list(range(N_ROWS))]
+    terms.total.backward()
+    assert all(p.grad is not None for p in network.assignment.parameters())
+
+
+def test_of_a_view_that_changes_nothing_the_divergence_and_its_gradient_are_zero():
+    network, x = make_network(), rows()
+    objective = make_objective(
+        Weights(0.0, 0.0, 0.0, 1.0), views=[lambda x, index, generator: x]
+    )
+    terms = step(objective, network, x).terms
+    terms.total.backward()
+    assert abs(terms.consistency.item()) < 1e-6
+    for p in network.assignment.parameters():
+        assert_close(p.grad, torch.zeros_like(p), rtol=0, atol=1e-6)
+
+
 def test_running_statistics_know_only_the_rows_of_the_batch():
     regularised, plain = make_network(), make_network()
     regularisers = [Watching(1.0), AdversarialConsistency(0.25)]
-    step(make_objective(regularisers=regularisers), regularised, rows())
+    views = [lambda x, index, generator: x + 100]
+    objective = make_objective(regularisers=regularisers, views=views)
+    step(objective, regularised, rows())
     step(make_objective(), plain, rows())
     for name, value in plain.state_dict().items():
         assert torch.equal(regularised.state_dict()[name], value), name

@@ -146,9 +146,12 @@ def test_shared_rows_equal_a_loop_over_rows():
         Rows(X), Scaling(np.zeros(4), 1.0), 16, torch.device("cpu")
     )  # fmt: skip
     gate = Gate(4, 3)
-    joint = shared_rows(
-        gate, batches, lambda x, _: 2 * x, Randomness.from_seed(0, batches.device)
-    )
+
+    def doubled(x, index, generator):
+        assert_array_equal(x, X[index])
+        return 2 * x
+
+    joint = shared_rows(gate, batches, doubled, Randomness.from_seed(0, batches.device))
     expected = np.zeros((3, 3))
     for row in torch.from_numpy(X):
         p = gate.assign(row).softmax(-1).double().numpy()
