@@ -114,8 +114,9 @@ def _mixae(task: Task) -> Any:
 
 
 def _paper(task: Task) -> Any:
-    plain = {"n_experts": None, "consistency": None, "assignment_input": "latents"}
-    return _mixae(task).set_params(**plain)
+    from skmixae.presets import paper
+
+    return paper(task.n_clusters, input_shape=task.input_shape, random_state=task.seed)
 
 
 def _clustpy(name: str) -> Callable[[Task], Any]:
