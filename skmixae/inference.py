@@ -86,7 +86,7 @@ class Inference:
 
         def reconstruct(x: Tensor) -> Tensor:
             out = self.network(x)
-            decoded = _take_expert(out.decoded, self._expert(out.logits))
+            decoded = out.decoded.of(self._expert(out.logits))
             if self.reconstruction.loss == "cosine":  # a direction; the length is known
                 return F.normalize(decoded, dim=-1) * x.norm(dim=-1, keepdim=True)
             return self._activate(decoded)
@@ -103,9 +103,7 @@ class Inference:
         def decode(codes: Tensor) -> Tensor:
             latents = codes.view(len(codes), -1, latent_dim)
             decoded = self.network.decode(latents)
-            return self._activate(
-                _take_expert(decoded, latents.norm(dim=-1).argmax(-1))
-            )
+            return self._activate(decoded.of(latents.norm(dim=-1).argmax(-1)))
 
         as_they_are = Scaling(np.zeros(codes.n_features), 1.0)
         if self.reconstruction.loss == "cosine":
@@ -229,8 +227,3 @@ def _padded(x: Tensor) -> Tensor:
     """Repeat the last row of (b, features) up to a whole number of tiles."""
     missing = -len(x) % ROWS_TOGETHER
     return torch.cat([x, x[-1:].expand(missing, -1)]) if missing else x
-
-
-def _take_expert(decoded: Tensor, expert: Tensor) -> Tensor:
-    """Take from (b, k, features) the rows (b, features) of experts (b,)."""
-    return decoded[torch.arange(len(expert), device=expert.device), expert]

@@ -12,6 +12,7 @@ from .assignment import AssignmentNetwork
 from .autoencoder import DenseExperts, Encoded, Experts
 from .convolutional import ConvolutionalExperts
 from .custom import CustomExperts, ExpertFactory
+from .decoded import Decoded
 from .layers import ACTIVATIONS
 from .mixture import (
     AssignmentInput,
@@ -22,6 +23,7 @@ from .mixture import (
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "Decoded",
     "Encoded",
     "Experts",
     "MixtureOfAutoencoders",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .decoded import Decoded, decoded_linearly
 from .layers import DenseStack
 from .parallel import PARALLEL_LAYERS, ParallelLinear
 
@@ -35,7 +36,7 @@ class Experts(nn.Module):
         """Encode flat rows (b, features) by every expert."""
         raise NotImplementedError
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Decoded:
         """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
         raise NotImplementedError
 
@@ -81,6 +82,6 @@ class DenseExperts(Experts):
         hidden = self.encoder(x)
         return Encoded(hidden, self.to_latents(hidden))
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Decoded:
         """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
-        return self.to_rows(self.decoder(latents))
+        return decoded_linearly(self.decoder(latents), self.to_rows)

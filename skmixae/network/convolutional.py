@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoder import Encoded, Experts
+from .decoded import Decoded
 from .layers import ACTIVATIONS, DenseStack
 from .parallel import BatchNorm, ParallelConv, ParallelConvTranspose, ParallelLinear
 
@@ -83,7 +84,7 @@ class ConvolutionalExperts(Experts):
         hidden = self.encoder(x.view(len(x), self.n_experts, -1))
         return Encoded(hidden, self.to_latents(hidden))
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Decoded:
         """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
         x = self.decoder(latents)  # (b, k, c * s)
         x = x.reshape(len(x), -1, *self.sizes[-1])  # (b, k * c, *s)
@@ -91,7 +92,7 @@ class ConvolutionalExperts(Experts):
         for (deconv, size), norm in zip(inner, self.deconv_norms, strict=True):
             x = self.activation(norm(deconv(x, size)))
         deconv, size = last
-        return deconv(x, size).view(len(x), self.n_experts, -1)
+        return Decoded(deconv(x, size).view(len(x), self.n_experts, -1))
 
 
 def _sizes(

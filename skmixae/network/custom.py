@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .autoencoder import Encoded, Experts
+from .decoded import Decoded
 
 ExpertFactory = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -50,13 +51,13 @@ class CustomExperts(Experts):
         latents = torch.stack([expert.encode(x) for expert in self.experts], dim=1)
         return Encoded(latents, latents)
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Decoded:
         """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
         rows = [
             expert.decode(z)
             for expert, z in zip(self.experts, latents.unbind(1), strict=True)
         ]
-        return torch.stack(rows, dim=1).flatten(2)
+        return Decoded(torch.stack(rows, dim=1).flatten(2))
 
     def permute(self, order: Tensor) -> None:
         """Make expert ``order[i]`` the i-th."""

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .assignment import AssignmentNetwork
 from .autoencoder import Encoded, Experts
+from .decoded import Decoded
 from .parallel import BatchNorm
 
 AssignmentInput = Literal["latents", "hidden", "input"]
@@ -22,7 +23,7 @@ class MixtureOutput(NamedTuple):
 
     logits: Tensor  # (b, k), their softmax is the assignment
     latents: Tensor  # (b, k, d)
-    decoded: Tensor  # (b, k, features)
+    decoded: Decoded  # of (b, k, features)
 
 
 class MixtureOfAutoencoders(nn.Module):
@@ -69,7 +70,7 @@ class MixtureOfAutoencoders(nn.Module):
         encoded = self.experts.encode(x)
         return self._logits(x, encoded), encoded.latents
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor) -> Decoded:
         """Decode (b, k, d), block k by expert k, to (b, k, features)."""
         return self.experts.decode(latents)
 

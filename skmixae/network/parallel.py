@@ -67,19 +67,31 @@ class ParallelLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map shared rows (b, in) or each expert's own (b, k, in) to (b, k, out)."""
-        weight: Tensor = self.weight
-        bias: Tensor = self.bias
-        out_features = weight.shape[-1]
-        if not self.training and out_features % OUTPUTS_TOGETHER:
-            missing = -out_features % OUTPUTS_TOGETHER
-            weight, bias = F.pad(weight, (0, missing)), F.pad(bias, (0, missing))
+        weight, bias = self._filled()
         if x.dim() == 2:
             wide = weight.transpose(0, 1).reshape(x.shape[1], -1)  # (in, k * out)
             out = torch.addmm(bias.reshape(-1), x, wide).view(len(x), *bias.shape)
         else:
             out = torch.baddbmm(bias.unsqueeze(1), x.transpose(0, 1), weight)
             out = out.transpose(0, 1)
-        return out[..., :out_features]  # (b, k, out)
+        return out[..., : self.weight.shape[-1]]  # (b, k, out)
+
+    def apply_one(self, x: Tensor, expert: Tensor) -> Tensor:
+        """Map each row of (b, k, in) by the expert (b,) of its own, to (b, out)."""
+        weight, bias = self._filled()
+        # One wide product in which the other experts' inputs are zeros: its sums are in
+        # the same order for each row, whichever experts the other rows have.
+        others = torch.arange(x.shape[1], device=x.device) != expert.unsqueeze(-1)
+        chosen = x.masked_fill(others.unsqueeze(-1), 0).transpose(1, 2)  # (b, in, k)
+        wide = weight.transpose(0, 1).reshape(-1, weight.shape[-1])  # (in * k, out)
+        return (chosen.flatten(1) @ wide + bias[expert])[:, : self.weight.shape[-1]]
+
+    def _filled(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias; to predict, with outputs filled up with zeros."""
+        missing = 0 if self.training else -self.weight.shape[-1] % OUTPUTS_TOGETHER
+        if not missing:
+            return self.weight, self.bias
+        return F.pad(self.weight, (0, missing)), F.pad(self.bias, (0, missing))
 
     def permute(self, order: Tensor) -> None:
         """Reorder the experts."""

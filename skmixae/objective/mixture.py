@@ -20,7 +20,7 @@ class Network(Protocol):
     """What the objective needs of a network."""
 
     def __call__(self, x: Tensor) -> Any:
-        """Return ``logits`` (b, k) and ``decoded`` rows (b, k, features)."""
+        """Return ``logits`` (b, k) and ``decoded``, see `terms.Decoded`."""
 
     def assign(self, x: Tensor) -> Tensor:
         """Return logits (b, k)."""
@@ -58,8 +58,8 @@ class Reconstruction:
     loss: str
     reference: float
 
-    def __call__(self, decoded: Tensor, rows: Tensor) -> Tensor:
-        """Return errors (b, k) of decoded rows (b, k, features)."""
+    def __call__(self, decoded: terms.Decoded, rows: Tensor) -> Tensor:
+        """Return errors (b, k) of decoded rows against rows (b, features)."""
         error = terms.RECONSTRUCTION_ERRORS[self.loss](decoded, rows)
         return error / self.reference
 

@@ -9,34 +9,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# A row or a reconstruction shorter than this has no direction.
+SHORTEST = 1e-8
+
 
 # ---------------------------------------------------------------------------
 # Reconstruction: decoded (b, k, features) against rows (b, features) -> (b, k)
 # ---------------------------------------------------------------------------
 
 
-def squared_error(decoded: Tensor, rows: Tensor) -> Tensor:
+class Decoded(Protocol):
+    """What the errors need of K reconstructions of each row."""
+
+    def rows(self) -> Tensor:
+        """Return the reconstructions, (b, k, features)."""
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+
+    def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
+
+
+def squared_error(decoded: Decoded, rows: Tensor) -> Tensor:
     """Mean squared error over the features."""
-    return (decoded - rows.unsqueeze(1)).square().mean(-1)  # (b, k)
+    return decoded.squared_distance(rows) / rows.shape[-1]  # (b, k)
 
 
-def cross_entropy_error(decoded: Tensor, rows: Tensor) -> Tensor:
+def cross_entropy_error(decoded: Decoded, rows: Tensor) -> Tensor:
     """Binary cross-entropy of logits ``decoded`` and rows in [0, 1]."""
-    rows = rows.unsqueeze(1).expand_as(decoded)
-    error = F.binary_cross_entropy_with_logits(decoded, rows, reduction="none")
+    logits = decoded.rows()
+    rows = rows.unsqueeze(1).expand_as(logits)
+    error = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
     return error.mean(-1)  # (b, k)
 
 
-def cosine_error(decoded: Tensor, rows: Tensor) -> Tensor:
+def cosine_error(decoded: Decoded, rows: Tensor) -> Tensor:
     """One minus the cosine of the angle between a row and its reconstruction."""
-    return 1.0 - F.cosine_similarity(decoded, rows.unsqueeze(1), dim=-1)  # (b, k)
+    product, square = decoded.products(rows)  # (b, k)
+    lengths = _length(square) * _length(rows.square().sum(-1, keepdim=True))
+    return 1.0 - product / lengths
 
 
-RECONSTRUCTION_ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+def _length(square: Tensor) -> Tensor:
+    """Return lengths, none of them zero, from their squares."""
+    return square.clamp(min=SHORTEST**2).sqrt()
+
+
+RECONSTRUCTION_ERRORS: dict[str, Callable[[Decoded, Tensor], Tensor]] = {
     "mse": squared_error,
     "bce": cross_entropy_error,
     "cosine": cosine_error,

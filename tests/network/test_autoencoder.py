@@ -152,7 +152,7 @@ def assert_same_experts(experts, plain, x, images):
     """Compare what is encoded and decoded, and the gradients of the input."""
     mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
     encoded = experts.encode(mine)
-    decoded = experts.decode(encoded.latents)
+    decoded = experts.decode(encoded.latents).rows()
     pairs = [expert.encode(other.view(-1, *images)) for expert in plain]
     hidden = torch.stack([h for h, _ in pairs], 1)
     latents = torch.stack([z for _, z in pairs], 1)
@@ -231,7 +231,7 @@ def test_running_statistics_equal_those_of_the_list():
 def test_an_expert_learns_from_its_own_reconstruction_alone():
     experts = dense_experts(3)
     x = rows(9, 7).float()
-    decoded = experts.decode(experts.encode(x).latents)
+    decoded = experts.decode(experts.encode(x).latents).rows()
     (decoded[:, 1] - x).square().mean().backward()
     for linear in (experts.to_latents, experts.to_rows, experts.encoder.linears[0]):
         reached = linear.weight.grad.abs().sum((1, 2)) > 0
@@ -285,7 +285,7 @@ def test_decoder_ends_at_the_exact_size_of_the_input(sizes, depth, channels, n_d
     encoded = experts.encode(torch.zeros(3, n_features))
     assert encoded.latents.shape == (3, 2, LATENT_DIM)
     assert encoded.hidden.shape == (3, 2, experts.hidden_features)
-    assert experts.decode(encoded.latents).shape == (3, 2, n_features)
+    assert experts.decode(encoded.latents).rows().shape == (3, 2, n_features)
 
 
 def test_pixels_outside_an_expert_s_view_do_not_reach_it():
@@ -312,7 +312,7 @@ def test_custom_experts_are_what_the_factory_built(tiny_expert, training):
     latents = [expert.encode(x.view(5, 3, 4)) for expert in plain]
     assert torch.equal(encoded.latents, torch.stack(latents, 1))
     decoded = [e.decode(z).flatten(1) for e, z in zip(plain, latents, strict=True)]
-    assert torch.equal(experts.decode(encoded.latents), torch.stack(decoded, 1))
+    assert torch.equal(experts.decode(encoded.latents).rows(), torch.stack(decoded, 1))
 
 
 class Wrong(nn.Module):
@@ -351,7 +351,7 @@ def test_a_decoder_may_return_flat_rows():
     experts = CustomExperts(
         2, (3, 4), LATENT_DIM, factory=lambda shape, d: Wrong((d,), (12,))
     )
-    assert experts.decode(torch.zeros(5, 2, LATENT_DIM)).shape == (5, 2, 12)
+    assert experts.decode(torch.zeros(5, 2, LATENT_DIM)).rows().shape == (5, 2, 12)
 
 
 def test_checking_a_custom_expert_leaves_it_untouched(tiny_expert):
@@ -400,6 +400,7 @@ def test_graph_of_experts_does_not_grow_with_their_number(kind):
             "conv1d": lambda: conv_experts(n_experts, (12,), n_dims=1),
             "conv2d": lambda: conv_experts(n_experts, (3, 4)),
         }[kind]()
-        return graph_nodes(experts.decode(experts.encode(torch.rand(4, 12)).latents))
+        decoded = experts.decode(experts.encode(torch.rand(4, 12)).latents)
+        return graph_nodes(decoded.rows())
 
     assert nodes(2) == nodes(29)

@@ -31,6 +31,10 @@ def rows(architecture, n=8, seed=3):
     return torch.randn(n, N_FEATURES[architecture], generator=generator)
 
 
+def tensors(out):
+    return out.logits, out.latents, out.decoded.rows()
+
+
 def state(network):
     return copy.deepcopy(network.state_dict())
 
@@ -48,7 +52,7 @@ def test_shapes_are_those_of_the_contract(build, architecture, reads, n_experts)
     logits, latents, decoded = network(rows(architecture))
     assert logits.shape == (8, n_experts)
     assert latents.shape == (8, n_experts, 3)
-    assert decoded.shape == (8, n_experts, N_FEATURES[architecture])
+    assert decoded.rows().shape == (8, n_experts, N_FEATURES[architecture])
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -62,7 +66,7 @@ def test_partial_passes_say_what_the_whole_pass_says(
     logits, latents = network.encode(x)
     assert torch.equal(logits, out.logits)
     assert torch.equal(latents, out.latents)
-    assert torch.equal(network.decode(latents), out.decoded)
+    assert torch.equal(network.decode(latents).rows(), out.decoded.rows())
 
 
 def test_gate_reads_what_it_is_told_to(build):
@@ -96,7 +100,7 @@ def test_permuting_experts_permutes_what_they_say_and_nothing_else(
     order = torch.tensor([2, 0, 3, 1])
     network.permute_experts(order)
     assert network.training == training
-    for now, was in zip(network(x), before, strict=True):
+    for now, was in zip(tensors(network(x)), tensors(before), strict=True):
         assert_close(now, was[:, order], **ROUNDING)
 
 
@@ -130,7 +134,7 @@ def test_held_statistics_stay_and_are_followed_again_after(build, architecture, 
         held = network(rows(architecture, seed=5))
     assert not changed(network, before)
     free = network(rows(architecture, seed=5))
-    for one, other in zip(held, free, strict=True):
+    for one, other in zip(tensors(held), tensors(free), strict=True):
         assert torch.equal(one, other)
     moved = changed(network, before)
     buffers = {name for name, _ in network.named_buffers()}
@@ -192,7 +196,8 @@ def test_a_row_is_judged_alone_when_evaluating(build, architecture):
     network, x = build(architecture).eval(), rows(architecture)
     whole = network(x)
     for i in range(len(x)):
-        for alone, together in zip(network(x[i : i + 1]), whole, strict=True):
+        one = tensors(network(x[i : i + 1]))
+        for alone, together in zip(one, tensors(whole), strict=True):
             assert_close(alone[0], together[i], **ROUNDING)
 
 
@@ -204,7 +209,7 @@ def test_equal_seeds_build_equal_networks(build, architecture):
 
 
 def test_experts_start_different_from_one_another(build):
-    decoded = build("mlp", fresh=True)(rows("mlp")).decoded
+    decoded = build("mlp", fresh=True)(rows("mlp")).decoded.rows()
     for i in range(4):
         for j in range(i):
             assert (decoded[:, i] - decoded[:, j]).abs().max() > 1e-3
@@ -215,7 +220,7 @@ def test_graph_of_a_training_step_does_not_grow_with_the_experts(build, architec
     def nodes(n_experts):
         network = build(architecture, n_experts=n_experts)
         out = network(rows(architecture))
-        total = out.decoded.sum() + out.logits.sum()
+        total = out.decoded.rows().sum() + out.logits.sum()
         seen, todo = set(), [total.grad_fn]
         while todo:
             node = todo.pop()

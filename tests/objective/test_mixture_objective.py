@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from skmixae.network import NetworkSpec, build_network
+from skmixae.network import Decoded, NetworkSpec, build_network
 from skmixae.objective import (
     SCHEDULES,
     AdversarialConsistency,
@@ -51,7 +51,9 @@ def step(objective, network, x, progress=0.0, seed=0):
 
 def naive_terms(out, x, reference=0.5):
     """Reconstruction and both entropies by loops; the balance stops at its ceiling."""
-    logits, decoded, x = (t.detach().double().numpy() for t in (*out[::2], x))
+    logits, decoded, x = (
+        t.detach().double().numpy() for t in (out.logits, out.decoded.rows(), x)
+    )
     n, k = logits.shape
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     reconstruction = sample_entropy = 0.0
@@ -123,7 +125,7 @@ def test_balanced_weights_are_those_from_before_the_step():
 def test_a_single_expert_has_its_reconstruction_alone():
     network, x = make_network(1), rows()
     terms = step(make_objective(), network, x).terms
-    error = (network(x).decoded[:, 0] - x).square().mean() / 0.5
+    error = (network(x).decoded.rows()[:, 0] - x).square().mean() / 0.5
     assert terms.total.item() == pytest.approx(1.3 * error.item(), rel=1e-5)
     assert terms.sample_entropy.item() == pytest.approx(0, abs=1e-30)
     assert terms.batch_entropy.item() == pytest.approx(0, abs=1e-30)
@@ -267,7 +269,9 @@ def test_noise_reaches_the_encoders_and_not_what_is_reconstructed():
         def __call__(self, x):
             self.read = x
             out = make_network()(x)
-            return out._replace(decoded=x.unsqueeze(1).expand(-1, N_EXPERTS, -1))
+            return out._replace(
+                decoded=Decoded(x.unsqueeze(1).expand(-1, N_EXPERTS, -1))
+            )
 
         statistics_held = make_network().statistics_held
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
+from skmixae.network import Decoded
 from skmixae.objective import terms
 from skmixae.training import Moments
 
@@ -90,7 +91,7 @@ def some_rows(loss):
 @pytest.mark.parametrize("n_experts", [1, 3])
 def test_reconstruction_error_equals_a_loop(loss, n_experts):
     decoded, rows = draw(N_ROWS, n_experts, N_FEATURES), some_rows(loss)
-    errors = terms.RECONSTRUCTION_ERRORS[loss](decoded, rows)
+    errors = terms.RECONSTRUCTION_ERRORS[loss](Decoded(decoded), rows)
     expected = [
         [NAIVE_ERRORS[loss](one.tolist(), row.tolist()) for one in each]
         for each, row in zip(decoded, rows, strict=True)
@@ -102,25 +103,29 @@ def test_reconstruction_error_equals_a_loop(loss, n_experts):
 def test_gradient_of_reconstruction_error(loss):
     decoded = draw(N_ROWS, N_EXPERTS, N_FEATURES).requires_grad_()
     rows = some_rows(loss)
-    assert gradcheck(lambda d: terms.RECONSTRUCTION_ERRORS[loss](d, rows), decoded)
+    error = terms.RECONSTRUCTION_ERRORS[loss]
+    assert gradcheck(lambda d: error(Decoded(d), rows), decoded)
 
 
 def test_perfect_reconstruction_has_no_error():
     rows = draw(N_ROWS, N_FEATURES)
     decoded = rows.unsqueeze(1).expand(-1, 2, -1)
-    assert not terms.squared_error(decoded, rows).any()
-    np.testing.assert_allclose(terms.cosine_error(5 * decoded, rows), 0, atol=1e-15)
+    assert not terms.squared_error(Decoded(decoded), rows).any()
+    np.testing.assert_allclose(
+        terms.cosine_error(Decoded(5 * decoded), rows), 0, atol=1e-15
+    )
 
 
 def test_cosine_error_of_an_empty_row_or_reconstruction_is_that_of_a_right_angle():
     zeros = torch.zeros(2, 3)
-    errors = terms.cosine_error(torch.tensor([[[0.0, 0, 0]], [[1, 2, 3]]]), zeros)
+    decoded = Decoded(torch.tensor([[[0.0, 0, 0]], [[1, 2, 3]]]))
+    errors = terms.cosine_error(decoded, zeros)
     assert errors.tolist() == [[1.0], [1.0]]
 
 
 def test_cross_entropy_of_wild_logits_is_finite():
     rows = torch.tensor([[0.0, 1.0]])
-    error = terms.cross_entropy_error(torch.tensor([[[1e4, -1e4]]]), rows)
+    error = terms.cross_entropy_error(Decoded(torch.tensor([[[1e4, -1e4]]])), rows)
     assert error.item() == 1e4
 
 
@@ -142,7 +147,9 @@ def test_predicting_the_mean_has_an_error_of_one(loss, unit):
     mean = rows.mean(0)
     if loss == "bce":
         mean = mean.logit()
-    errors = terms.RECONSTRUCTION_ERRORS[loss](mean.expand(len(X), 1, -1), rows)
+    errors = terms.RECONSTRUCTION_ERRORS[loss](
+        Decoded(mean.expand(len(X), 1, -1)), rows
+    )
     error = errors.mean() / moments.reference(loss)
     # The log-odds of a feature that is nearly always zero cost some digits.
     assert error.item() == pytest.approx(1.0, rel=1e-9)

@@ -148,7 +148,7 @@ def test_labels_are_learned_by_the_assignment_and_rows_by_their_expert():
     start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
     out, x, trained = teach(start, X)
     assert_array_equal(out.logits.argmax(1), labels)
-    errors = (out.decoded - x.unsqueeze(1)).square().mean(-1)
+    errors = (out.decoded.rows() - x.unsqueeze(1)).square().mean(-1)
     own = errors[torch.arange(len(x)), torch.from_numpy(labels)]
     # Blobs far apart leave an expert little to do; another's blob it has never seen.
     assert own.mean() < 0.2
@@ -183,7 +183,7 @@ def test_every_row_is_taught_its_own_label_wherever_it_stands_in_a_batch():
     total = 0.0
     for row, i in enumerate(index):
         label = int(start[i].argmax())
-        total += (out.decoded[row, label] - x[i]).square().mean().item()
+        total += (out.decoded.rows()[row, label] - x[i]).square().mean().item()
         total -= out.logits[row].log_softmax(-1)[label].item()
     assert step.terms.total.item() == pytest.approx(total / 4, rel=1e-5)
     assert step.terms.objective.item() == pytest.approx(total / 4, rel=1e-5)

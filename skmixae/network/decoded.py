@@ -1,0 +1,166 @@
+"""What the experts decode, and how far it is from rows: often without making it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .parallel import OUTPUTS_TOGETHER, ParallelLinear
+
+# Where the products below beat reconstructions that are made: on a processor with one
+# thread, at 256 rows. Wider hidden layers make the Gram matrices dear, and rows not
+# much longer than them cost little to make.
+WIDEST_HIDDEN = 128
+FEATURES_PER_HIDDEN = 4
+
+
+class Decoded:
+    """K reconstructions of each of b rows, made already.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (b, k, features)
+        The reconstructions.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        self._rows = rows
+
+    def rows(self) -> Tensor:
+        """Return the reconstructions, (b, k, features)."""
+        return self._rows
+
+    def of(self, expert: Tensor) -> Tensor:
+        """Return the reconstruction (b, features) of each row by its expert (b,)."""
+        return self._rows[torch.arange(len(expert), device=expert.device), expert]
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+        return (self._rows - x.unsqueeze(1)).square().sum(-1)
+
+    def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
+        rows = _at_least_single(self._rows)
+        return (rows * x.unsqueeze(1)).sum(-1), rows.square().sum(-1)
+
+
+class LinearDecoded(Decoded):
+    """K reconstructions that are a linear map of hidden layers, made when asked for.
+
+    With ``d = h W + c``, the squared distance of d and x is ``|x|^2 - 2 x.d + |d|^2``,
+    and both products are had from the hidden layer: ``x.d = h.(W x) + c.x``, one wide
+    product for all experts, and ``|d|^2 = h (W W^T) h + 2 h.(W c) + |c|^2``. So nothing
+    of the size (b, k, features) passes through memory. The difference is rounded by a
+    few units of ``eps * (|x|^2 + |d|^2)``, which is 1e-6 of them in float32.
+
+    Parameters
+    ----------
+    hidden : Tensor of shape (b, k, h)
+        What the last layer reads.
+    last : ParallelLinear
+        The last layer, h to features.
+    """
+
+    def __init__(self, hidden: Tensor, last: ParallelLinear) -> None:
+        self.hidden = hidden
+        self.last = last
+
+    def rows(self) -> Tensor:
+        """Return the reconstructions, (b, k, features)."""
+        return self.last(self.hidden)
+
+    def of(self, expert: Tensor) -> Tensor:
+        """Return the reconstruction (b, features) of each row by its expert (b,)."""
+        return self.last.apply_one(self.hidden, expert)
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+        product, square = self.products(x)
+        # By rounding, of a row met exactly, it may be just below zero.
+        return (x.square().sum(-1, keepdim=True) - 2 * product + square).clamp(min=0)
+
+    def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
+        weight, bias = self.last.weight, self.last.bias
+        # Large numbers are subtracted next: of 8-bit mantissas little would be left.
+        hidden = self.hidden.to(weight.dtype)
+        tile = 1 if self.last.training else OUTPUTS_TOGETHER
+        products: tuple[Tensor, Tensor] = _Products.apply(hidden, weight, bias, x, tile)
+        return products
+
+
+def decoded_linearly(hidden: Tensor, last: ParallelLinear) -> Decoded:
+    """Return what ``last`` makes of hidden layers (b, k, h), in the cheaper way."""
+    _, n_hidden, n_features = last.weight.shape
+    # By the sizes of the network alone: of a row's company its numbers know nothing.
+    if n_hidden > WIDEST_HIDDEN or n_features < FEATURES_PER_HIDDEN * n_hidden:
+        return Decoded(last(hidden))
+    return LinearDecoded(hidden, last)
+
+
+class _Products(torch.autograd.Function):
+    """Products of ``d = h W + c`` with rows x and with itself, and their gradients.
+
+    The bias is one more hidden unit, which is always one. Autograd's own gradient is
+    the same with two more passes over the weights' gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor, tile: int
+    ) -> tuple[Tensor, Tensor]:
+        with torch.autocast(x.device.type, enabled=False):
+            h, w = _with_bias(hidden, weight, bias, tile)  # (b, k, h'), (k, h', f)
+            wx = (x @ w.flatten(0, 1).T).view(h.shape)  # (b, k, h')
+            gram = w @ w.mT  # (k, h', h')
+            wd = (h.transpose(0, 1) @ gram).transpose(0, 1)  # (b, k, h')
+        ctx.save_for_backward(h, w, x, wx, wd)
+        ctx.n_hidden = weight.shape[1]
+        return (h * wx).sum(-1), (h * wd).sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, by_product: Tensor, by_square: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        h, w, x, wx, wd = ctx.saved_tensors
+        n = ctx.n_hidden
+        by_product, by_square = by_product.unsqueeze(-1), 2 * by_square.unsqueeze(-1)
+        by_hidden = by_weight = by_bias = by_x = None
+        with torch.autocast(x.device.type, enabled=False):
+            if ctx.needs_input_grad[0]:
+                by_hidden = (by_product * wx + by_square * wd)[..., :n]
+            if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+                scatter = h.permute(1, 2, 0) @ (by_square * h).transpose(0, 1)
+                by_w = ((by_product * h).flatten(1).T @ x).view(w.shape)
+                by_w.baddbmm_(scatter, w)  # (k, h', f)
+                by_weight, by_bias = by_w[:, :n], by_w[:, n]
+            if ctx.needs_input_grad[3]:
+                by_x = (by_product * h).flatten(1) @ w.flatten(0, 1)
+        return by_hidden, by_weight, by_bias, by_x, None
+
+
+def _with_bias(
+    hidden: Tensor, weight: Tensor, bias: Tensor, tile: int
+) -> tuple[Tensor, Tensor]:
+    """Append the bias to the weights and a one to the hidden layers.
+
+    Zeros follow up to a multiple of ``tile`` units.
+    """
+    n_experts, n, n_features = weight.shape
+    filled = n + 1 + -(n + 1) % tile
+    h = hidden.new_zeros(len(hidden), n_experts, filled)
+    h[..., :n] = hidden
+    h[..., n] = 1
+    w = weight.new_zeros(n_experts, filled, n_features)
+    w[:, :n] = weight
+    w[:, n] = bias
+    return h, w
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    """Return half precision as float32, and anything else as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

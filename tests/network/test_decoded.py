@@ -1,0 +1,175 @@
+"""Distances and products of reconstructions that are never made, against loops."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from skmixae.network.decoded import Decoded, LinearDecoded, decoded_linearly
+from skmixae.network.parallel import ParallelLinear
+from skmixae.objective.terms import RECONSTRUCTION_ERRORS
+
+# One whole number of tiles with its bias, one that has to be filled up, and the least.
+SIZES = [(3, 15, 40), (5, 7, 33), (1, 1, 4)]  # experts, hidden units, features
+N_ROWS = 6
+EPS = torch.finfo(torch.float32).eps
+
+
+def draw(*shape, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=dtype)
+
+
+def make(n_experts, n_hidden, n_features, *, dtype=torch.float64, training=True):
+    """A last layer, what it reads, and rows to compare with."""
+    generator = torch.Generator().manual_seed(1)
+    last = ParallelLinear(n_experts, n_hidden, n_features, generator=generator)
+    hidden = draw(N_ROWS, n_experts, n_hidden, seed=2, dtype=dtype)
+    x = draw(N_ROWS, n_features, seed=3, dtype=dtype)
+    return last.to(dtype).train(training), hidden, x
+
+
+def naive_reconstruction(last, hidden, i, k):
+    weight, bias = last.weight.detach().double(), last.bias.detach().double()
+    return (
+        sum(h * w for h, w in zip(hidden[i, k].double(), weight[k], strict=True))
+        + (bias[k])
+    )
+
+
+def naive(last, hidden, x):
+    """Squared distance, product with x and product with itself, by loops."""
+    found = np.empty((3, *hidden.shape[:2]))
+    for i, k in np.ndindex(*hidden.shape[:2]):
+        d, row = naive_reconstruction(last, hidden, i, k), x[i].double()
+        found[:, i, k] = ((d - row) ** 2).sum(), (d * row).sum(), (d * d).sum()
+    return found
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("way", ["made", "not made"])
+def test_distances_and_products_equal_a_loop(sizes, training, way):
+    last, hidden, x = make(*sizes, training=training)
+    decoded = LinearDecoded(hidden, last)
+    if way == "made":
+        decoded = Decoded(decoded.rows())
+    distance, product, square = naive(last, hidden, x)
+    np.testing.assert_allclose(decoded.squared_distance(x).detach(), distance)
+    found = [values.detach() for values in decoded.products(x)]
+    np.testing.assert_allclose(found[0], product, atol=1e-13)
+    np.testing.assert_allclose(found[1], square)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_reconstructions_equal_a_loop(sizes, training):
+    last, hidden, _ = make(*sizes, training=training)
+    decoded = LinearDecoded(hidden, last)
+    expert = torch.arange(N_ROWS) % sizes[0]
+    chosen, made = decoded.of(expert), Decoded(decoded.rows()).of(expert)
+    for i, k in np.ndindex(*hidden.shape[:2]):
+        expected = naive_reconstruction(last, hidden, i, k)
+        assert_close(decoded.rows()[i, k], expected)
+        if k == expert[i]:
+            assert_close(chosen[i], expected)
+            assert_close(made[i], expected)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cosine"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_gradients_are_those_of_reconstructions_that_are_made(sizes, training, loss):
+    last, hidden, x = make(*sizes, training=training)
+
+    def gradients(decode):
+        h, row = hidden.clone().requires_grad_(), x.clone().requires_grad_()
+        errors = RECONSTRUCTION_ERRORS[loss](decode(h, last), row)
+        upstream = draw(*errors.shape, seed=4)
+        inputs = (h, last.weight, last.bias, row)
+        return torch.autograd.grad(errors, inputs, upstream)
+
+    made = gradients(lambda h, last: Decoded(last(h)))
+    for found, expected in zip(gradients(LinearDecoded), made, strict=True):
+        assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_gradients_of_the_products_are_exact():
+    last, hidden, x = make(2, 3, 5)
+
+    def products(h, weight, bias, row):
+        last.weight, last.bias = weight, bias
+        return LinearDecoded(h, last).products(row)
+
+    inputs = [hidden, last.weight.detach(), last.bias.detach(), x]
+    for name in ("weight", "bias"):
+        delattr(last, name)
+    assert gradcheck(products, [t.clone().requires_grad_() for t in inputs])
+
+
+def test_only_the_gradients_asked_for_are_computed():
+    last, hidden, x = make(2, 3, 20)
+    last.requires_grad_(False)
+    hidden.requires_grad_()
+    LinearDecoded(hidden, last).squared_distance(x).sum().backward()
+    assert hidden.grad is not None
+    assert last.weight.grad is None
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("noise", [0.0, 1e-3, 1.0])
+def test_single_precision_is_off_by_units_in_the_last_place_of_the_lengths(
+    noise, offset
+):
+    """Also where a row is met exactly or nearly, and the difference is all rounding."""
+    last, hidden, _ = make(4, 32, 500, dtype=torch.float32)
+    with torch.no_grad():
+        last.bias += offset
+    made = last(hidden)
+    for k in range(4):
+        x = (made[:, k] + noise * draw(N_ROWS, 500, dtype=torch.float32)).detach()
+        distance, _, square = naive(last, hidden, x)
+        found = LinearDecoded(hidden, last).squared_distance(x).detach().numpy()
+        lengths = x.double().square().sum(1, keepdim=True).numpy() + square
+        assert (found >= 0).all()
+        assert (np.abs(found - distance) <= 8 * EPS * lengths).all()
+
+
+def test_half_precision_does_not_reach_the_difference():
+    """A reconstruction as good as 1 % is not told from noise by 8 bits."""
+    last, hidden, _ = make(3, 32, 500, dtype=torch.float32)
+    hidden = hidden.bfloat16()
+    x = (last(hidden.float())[:, 1] + 0.1 * draw(N_ROWS, 500).float()).detach()
+    expected, *_ = naive(last, hidden, x)
+    hidden.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = LinearDecoded(hidden, last).squared_distance(x)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.detach()[:, 1], expected[:, 1], rtol=1e-3)
+    found.sum().backward()
+    assert hidden.grad.dtype == torch.bfloat16
+    assert last.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("n_hidden", "n_features", "made"),
+    [(48, 784, False), (48, 48, True), (500, 784, True), (500, 20_000, True)],
+)
+def test_the_cheaper_way_is_taken(n_hidden, n_features, made):
+    last, hidden, _ = make(1, n_hidden, n_features)
+    assert isinstance(decoded_linearly(hidden, last), LinearDecoded) != made
+
+
+def test_nothing_as_large_as_the_reconstructions_is_kept():
+    last, hidden, x = make(3, 8, 400)
+    hidden.requires_grad_()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, nn.Identity()):
+        LinearDecoded(hidden, last).squared_distance(x)
+    assert kept
+    # The weights and x itself are the largest, and they do not grow with b * k.
+    assert max(t.numel() for t in kept) < 3 * N_ROWS * 400 * 2
+    assert all(t.shape != (N_ROWS, 3, 400) for t in kept)
