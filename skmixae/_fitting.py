@@ -173,7 +173,8 @@ def conclude(
         torch.tensor(survey.reconstruction),
         torch.tensor(survey.sample_entropy),
         balance.cpu(),
-        torch.tensor(0.0),
+        # As training met it: over all rows again, the adversary would cost an epoch.
+        torch.tensor(run.kept.terms["consistency"] if run.kept else 0.0),
     )
     return Candidate(inference, moments, run, survey, float(total), tree)
 

@@ -164,7 +164,8 @@ class MixAEClustering(
     consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
     max_epochs : int or "auto", default="auto"
-        Passes over the data. "auto" is 40, or as many as make 300 steps on few rows.
+        Passes over the data. "auto" is 40, as many as make 300 steps on few rows, and
+        as few as make 5000 on many, but no less than 10.
     batch_size : int, default=256
         The most rows in a step. Some 20 for each cluster are needed for the batch
         entropy to mean anything.
@@ -229,8 +230,9 @@ class MixAEClustering(
         The information, in nats, that each merge takes from what the clusters of rows
         tell about those of their views.
     objective_ : float
-        Reconstruction + alpha * sample entropy - beta * batch entropy over all rows:
-        what `n_init` compares. It needs no labels.
+        Reconstruction + alpha * sample entropy - beta * batch entropy over all rows,
+        and the weighted consistency of the epoch whose weights were kept: what `n_init`
+        compares. It needs no labels.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
     n_features_in_ : int

@@ -26,7 +26,7 @@ class Candidate:
     moments: Moments
     run: TrainingRun
     survey: Survey
-    objective: float  # of all rows, with the weights as configured and no consistency
+    objective: float  # of all rows, with the weights as configured
     tree: Agglomeration  # of the experts, cut into clusters
 
 

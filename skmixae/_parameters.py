@@ -59,6 +59,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 # Rows that there must be for each expert beyond one a cluster.
 ROWS_FOR_AN_EXPERT = 40
+# "auto" epochs: so many, unless they make fewer or more steps than what is enough.
+EPOCHS, FEWEST_EPOCHS = 40, 10
+FEWEST_STEPS, ENOUGH_STEPS = 300, 5000
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -294,7 +297,10 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def resolve_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
-    """Return how many epochs "auto" means: at least 40, and 300 steps on few rows."""
+    """Return how many epochs "auto" means: 40, more on few rows and fewer on many."""
     if not isinstance(max_epochs, str):
         return int(max_epochs)
-    return max(40, math.ceil(300 / math.ceil(n_rows / batch_size)))
+    steps = math.ceil(n_rows / batch_size)  # of an epoch
+    lowest = math.ceil(FEWEST_STEPS / steps)
+    highest = max(FEWEST_EPOCHS, math.ceil(ENOUGH_STEPS / steps))
+    return max(lowest, min(EPOCHS, highest))

@@ -7,6 +7,8 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -20,6 +22,7 @@ from torch import nn
 
 import skmixae._fitting
 from skmixae import MixAEClustering
+from skmixae._parameters import resolve_epochs
 from skmixae.metrics import hungarian_accuracy_scorer
 from skmixae.training import TrainingDiverged
 
@@ -287,6 +290,16 @@ def test_a_fit_does_not_depend_on_the_fit_before():
 # ---------------------------------------------------------------------------
 
 
+@given(n_rows=st.integers(1, 10**8), batch_size=st.integers(1, 4096))
+def test_automatic_epochs_make_neither_too_few_nor_too_many_steps(n_rows, batch_size):
+    epochs = resolve_epochs("auto", n_rows, batch_size)
+    steps = -(-n_rows // batch_size)
+    assert epochs >= 10
+    assert steps * epochs >= 300
+    assert epochs <= 40 or steps * (epochs - 1) < 300
+    assert epochs in {10, 40} or steps * (epochs - 1) < 5000
+
+
 @quiet
 def test_restarts_keep_the_lowest_objective():
     gains = []
@@ -301,8 +314,9 @@ def test_restarts_keep_the_lowest_objective():
 
 
 @quiet
-def test_objective_weighs_the_terms_of_all_rows():
-    model = small(batch_size=200).fit(X)
+@pytest.mark.parametrize("consistency", [None, "adversarial"])
+def test_objective_weighs_the_terms_of_all_rows(consistency):
+    model = small(batch_size=200, consistency=consistency).fit(X)
     p = model.predict_proba(X).astype(float)
     reconstruction = (p * model.reconstruction_errors(X)).sum(1).mean()
     sample_entropy = -(p * np.log(p)).sum(1).mean() / np.log(3)
@@ -314,6 +328,9 @@ def test_objective_weighs_the_terms_of_all_rows():
         + model.sample_entropy_weight * sample_entropy
         - model.batch_entropy_weight * min(batch_entropy, ceiling)
     )
+    kept = model.history_[model.history_["objective"].argmin()]
+    assert (kept["consistency"] > 0) == (consistency is not None)
+    expected += model.consistency_weight * kept["consistency"]
     assert model.objective_ == pytest.approx(expected, abs=1e-5)
 
 

@@ -95,6 +95,11 @@ class TrainingRun:
     best_epoch: int = -1
     stopped: str = "max_epochs"
 
+    @property
+    def kept(self) -> EpochReport | None:
+        """The epoch whose weights were kept: the best, or the last where none was."""
+        return self.history[self.best_epoch] if self.history else None
+
     def after(self, first: TrainingRun) -> TrainingRun:
         """Return this run with the one before it, whose best weights it began with."""
         n_first, is_better = len(first.history), self.best_epoch >= 0
