@@ -134,10 +134,10 @@ class Affine(Consistency):
         The largest angle, in degrees, from 0 to 180.
     scale : float, default=0.15
         The largest relative change of height and of width, from 0 to below 1.
-    shear : float, default=0.15
+    shear : float, default=0.3
         The largest shear, from 0: how far a row of pixels goes sideways for each pixel
         that it lies above the centre.
-    shift : float, default=0.12
+    shift : float, default=0.1
         The largest shift, from 0 to 1, as a share of the image's sides. What comes in
         has the colour of the border.
 
@@ -157,8 +157,8 @@ class Affine(Consistency):
 
     rotation: float = _setting(15.0, 0, 180, closed="both")
     scale: float = _setting(0.15, 0, 1, closed="left")
-    shear: float = _setting(0.15, 0, None, closed="left")
-    shift: float = _setting(0.12, 0, 1, closed="both")
+    shear: float = _setting(0.3, 0, None, closed="left")
+    shift: float = _setting(0.1, 0, 1, closed="both")
 
     of_images = True
 
