@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,9 +17,11 @@ from .training import (
     Batches,
     Moments,
     Monitor,
+    Objective,
     Randomness,
     Rows,
     Teaching,
+    TrainingPlan,
     TrainingRun,
     agglomerate,
     as_probabilities,
@@ -60,73 +60,104 @@ def fit_once(
     An interruption or divergence carries in its attribute ``candidate`` what was good
     before it, or None.
     """
-    run = TrainingRun()
+    fit = _Fit(problem, network, rows, moments, seed, monitor, clusters)
     try:
         threads = fed_threads(network, problem.batch_size)
         with own_randomness(seed, problem), threads:
-            run = _train(
-                problem, network, rows, moments, seed, monitor, clusters=clusters
-            )
+            fit.train()
     except BaseException as error:
-        run = getattr(error, "training_run", run)
+        fit.note(getattr(error, "training_run", TrainingRun()))
         error.candidate = (  # type: ignore[attr-defined]
-            conclude(problem, network, rows, moments, run, clusters=clusters)
-            if run.best_epoch >= 0
-            else None
+            fit.conclude() if fit.run.best_epoch >= 0 else None
         )
         raise
-    return conclude(problem, network, rows, moments, run, clusters=clusters)
+    return fit.conclude()
 
 
-def _train(
-    problem: Problem,
-    network: MixtureOfAutoencoders,
-    rows: Rows,
-    moments: Moments,
-    seed: int,
-    monitor: Monitor | None,
-    *,
-    clusters: NDArray[np.integer] | None,
-) -> TrainingRun:
-    randomness = Randomness.from_seed(seed, problem.device)
-    scaling = moments.scaling(problem.loss)
-    everything = Batches(rows, scaling, problem.batch_size, problem.device)
-    batches, validation = _split(
-        everything, problem.validation_fraction, randomness.rows
-    )
-    objective = problem.objective(rows, moments)
-    shared: dict[str, Any] = {"n_experts": problem.spec.n_experts, "monitor": monitor}
-    start = None if clusters is not None else _start(problem, everything, seed)
-    if start is None:
-        return train(
-            network, objective, batches, problem.plan, randomness,
-            validation=validation, **shared,
+class _Fit:
+    """The phases of a fit: a start is taught, experts part, clusters are refined."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        network: MixtureOfAutoencoders,
+        rows: Rows,
+        moments: Moments,
+        seed: int,
+        monitor: Monitor | None,
+        clusters: NDArray[np.integer] | None,
+    ) -> None:
+        self.problem, self.network = problem, network
+        self.rows, self.moments = rows, moments
+        self.seed, self.monitor, self.clusters = seed, monitor, clusters
+        self.randomness = Randomness.from_seed(seed, problem.device)
+        self.everything = Batches(
+            rows, moments.scaling(problem.loss), problem.batch_size, problem.device
+        )
+        self.batches, self.validation = _split(
+            self.everything, problem.validation_fraction, self.randomness.rows
+        )
+        self.run = TrainingRun()
+        self.tree: Agglomeration | None = None
+
+    def train(self) -> None:
+        """Go through the phases, until one is ended by a callback."""
+        problem, plan = self.problem, self.problem.plan
+        objective = problem.objective(self.rows, self.moments)
+        start = None if self.clusters is not None else self._start()
+        if start is not None:
+            lessons, plan = plan.split(TEACHING_SHARE)
+            target = torch.from_numpy(start).to(problem.device)
+            self._phase(lessons, Teaching(objective, target))
+        refining: TrainingPlan | None = None
+        if problem.spec.n_experts > problem.n_clusters:
+            plan, refining = plan.refined(problem.refinement)
+        self._phase(plan, objective, self.validation)
+        if refining is not None and self.run.stopped != "callback":
+            self.tree = self._merged()
+            clusters = torch.from_numpy(self.tree.clusters).to(problem.device)
+            refined = replace(objective, clusters=clusters)
+            self._phase(refining, refined, self.validation)
+
+    def note(self, run: TrainingRun) -> None:
+        """Take note of a phase, on top of those before it."""
+        self.run = run.after(self.run)
+
+    def conclude(self) -> Candidate:
+        """Name the experts as they are now, and survey the rows."""
+        return conclude(
+            self.problem, self.network, self.rows, self.moments, self.run,
+            self.tree or self._merged(), keep_names=self.clusters is not None,
         )  # fmt: skip
-    lessons, rest = problem.plan.split(TEACHING_SHARE)
-    teaching = Teaching(objective, torch.from_numpy(start).to(problem.device))
-    first = train(network, teaching, batches, lessons, randomness, **shared)
-    if not rest.max_epochs or first.stopped == "callback":
-        return first
-    try:
-        second = train(
-            network, objective, batches, rest, randomness,
-            validation=validation, **shared,
-        )  # fmt: skip
-    except BaseException as error:
-        if hasattr(error, "training_run"):
-            error.training_run = error.training_run.after(first)
-        raise
-    return second.after(first)
 
+    def _phase(
+        self,
+        plan: TrainingPlan,
+        objective: Objective,
+        validation: Batches | None = None,
+    ) -> None:
+        if plan.max_epochs and self.run.stopped != "callback":
+            run = train(
+                self.network, objective, self.batches, plan, self.randomness,
+                n_experts=self.problem.spec.n_experts, monitor=self.monitor,
+                validation=validation,
+            )  # fmt: skip
+            self.note(run)
 
-def _start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:
-    """Return what is taught first, probabilities (n, k), or None for a random start."""
-    start, k = problem.start, problem.spec.n_experts
-    if isinstance(start, str):
-        if start == "random":
-            return None
-        start = kmeans_labels(batches, k, np.random.RandomState(seed))
-    return as_probabilities(start, k)
+    def _start(self) -> NDArray | None:
+        """Return what is taught first, (n, k), or None for a random start."""
+        start, k = self.problem.start, self.problem.spec.n_experts
+        if isinstance(start, str):
+            if start == "random":
+                return None
+            rng = np.random.RandomState(self.seed)
+            start = kmeans_labels(self.everything, k, rng)
+        return as_probabilities(start, k)
+
+    def _merged(self) -> Agglomeration:
+        """Merge the experts; clusters that there were before keep their numbers."""
+        tree = merge_experts(self.problem, self.network, self.rows, self.moments)
+        return tree if self.clusters is None else tree.aligned(self.clusters)
 
 
 def _split(
@@ -149,25 +180,28 @@ def conclude(
     rows: Rows,
     moments: Moments,
     run: TrainingRun,
+    tree: Agglomeration,
     *,
-    clusters: NDArray[np.integer] | None,
+    keep_names: bool,
 ) -> Candidate:
-    """Name the experts of a trained network, and survey its rows."""
+    """Survey the rows of a trained network whose experts are merged by ``tree``.
+
+    The experts are put in an order that gives clusters a meaning, unless labels are to
+    keep the one that they had.
+    """
     objective = problem.objective(rows, moments)
     scaling = moments.scaling(problem.loss)
-    inference = Inference(network, scaling, objective.reconstruction)
-    tree = merge_experts(problem, network, rows, moments)
-    if clusters is not None:
-        tree = tree.aligned(clusters)  # labels that there were keep their meaning
-    else:
-        inference.clusters = tree.clusters
+    inference = Inference(network, scaling, objective.reconstruction, tree.clusters)
+    if not keep_names:
         order, tree = _named(problem, inference.sizes(rows), tree)
         network.permute_experts(torch.from_numpy(order).to(problem.device))
         run.history = [r._replace(usage=r.usage[order]) for r in run.history]
-    inference.clusters = tree.clusters
+        inference.clusters = tree.clusters
     survey = inference.survey(rows)
-    usage = torch.from_numpy(survey.usage).to(problem.device)
-    balance = objective.balance(usage[None], n_rows=len(rows))
+    usage = np.bincount(tree.clusters, weights=survey.usage).astype(np.float32)
+    balance = objective.balance(
+        torch.from_numpy(usage[None]).to(problem.device), n_rows=len(rows)
+    )
     total = weigh(
         problem.weights,
         torch.tensor(survey.reconstruction),

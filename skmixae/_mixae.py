@@ -184,6 +184,12 @@ class MixAEClustering(
     validation_fraction : float, default=None
         The share of rows to hold out and watch the objective on. None watches it on
         the rows trained on.
+    refinement : float, default=0.4
+        The share of the epochs, the last ones, from 0 to below 1, in which the clusters
+        are trained that experts to spare were merged into: entropies and consistency
+        are then of clusters, and a border between two experts of one cluster costs
+        nothing. The learning rate starts anew and falls twice as far; schedules start
+        anew as well.
     n_init : int, default=1
         The number of restarts; the one of the lowest objective, over all rows, is kept.
     init : {"random", "kmeans"} or array-like, default="random"
@@ -227,11 +233,11 @@ class MixAEClustering(
         The tree by which experts were merged, in the format of ``children_`` of
         ``sklearn.cluster.AgglomerativeClustering``; empty with an expert a cluster.
     expert_distances_ : ndarray of shape (n_experts - 1,)
-        The information, in nats, that each merge takes from what the clusters of rows
-        tell about those of their views.
+        What each merge takes, in nats, from the information that the clusters of rows
+        carry about those of their views, and from the entropy of their sizes.
     objective_ : float
-        Reconstruction + alpha * sample entropy - beta * batch entropy over all rows,
-        and the weighted consistency of the epoch whose weights were kept: what `n_init`
+        Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
+        over all rows, and the weighted consistency of the epoch whose weights were kept: what `n_init`
         compares. It needs no labels.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
@@ -298,6 +304,7 @@ class MixAEClustering(
         tol: float = 1e-4,
         n_iter_no_change: int | None = None,
         validation_fraction: float | None = None,
+        refinement: float = 0.4,
         n_init: int = 1,
         init: str | ArrayLike = "random",
         warm_start: bool = False,
@@ -332,6 +339,7 @@ class MixAEClustering(
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
+        self.refinement = refinement
         self.n_init = n_init
         self.init = init
         self.warm_start = warm_start
@@ -468,10 +476,12 @@ class MixAEClustering(
             report = stream.train(problem, rows, moments)
             run = TrainingRun([report])
             k, m = problem.n_clusters, problem.spec.n_experts
+            tree = merge_experts(problem, stream.network, rows, moments).aligned(
+                np.arange(m) % k if first else self.expert_labels_
+            )
             candidate = conclude(
-                problem, stream.network, rows, moments, run,
-                clusters=np.arange(m) % k if first else self.expert_labels_,
-            )  # fmt: skip
+                problem, stream.network, rows, moments, run, tree, keep_names=True
+            )
             self._adopt(candidate, problem, go_on=not first)
             self._stream = stream.state()
         return self

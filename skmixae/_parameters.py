@@ -48,6 +48,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "tol": [NON_NEGATIVE],
     "n_iter_no_change": [POSITIVE_INT, None],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+    "refinement": [Interval(Real, 0, 1, closed="left")],
     "n_init": [POSITIVE_INT],
     "init": [StrOptions({"random", "kmeans"}), "array-like"],
     "warm_start": ["boolean"],

@@ -55,6 +55,7 @@ class Problem:
     plan: TrainingPlan
     batch_size: int
     validation_fraction: float | None
+    refinement: float  # share of the epochs
     start: NDArray | str  # labels or probabilities, or the name of a way to start
     device: torch.device
 
@@ -162,6 +163,7 @@ def resolve_problem(
         ),
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
+        refinement=e.refinement,
         start="random" if spec is not None else e.init if start is None else start,
         device=device,
     )

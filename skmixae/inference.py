@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .network import MixtureOfAutoencoders
 from .objective import Reconstruction
+from .objective import terms
 from .objective.terms import sample_entropy, weighted_reconstruction
 from .training import Batches, Rows, Scaling
 
@@ -132,12 +133,14 @@ class Inference:
         labels, n_seen, totals = np.empty(n, np.int32), 0, np.zeros(2)
         usage = torch.zeros(self.network.n_experts, dtype=torch.float64)
         for best, log_assignment, errors in self._map(rows, look):
-            assignment = log_assignment.exp()
+            assignment, log_clusters = log_assignment.exp(), log_assignment
+            if self.merged:
+                log_clusters = terms.merged(log_assignment, self._clusters(best.device))
             labels[n_seen : n_seen + len(best)] = best.numpy()
             n_seen += len(best)
             usage += assignment.sum(0)
             totals[0] += len(best) * weighted_reconstruction(assignment, errors).item()
-            totals[1] += len(best) * sample_entropy(log_assignment).item()
+            totals[1] += len(best) * sample_entropy(log_clusters).item()
         return Survey(labels, (usage / n).float().numpy(), *(totals / n).tolist())
 
     @property

@@ -161,3 +161,52 @@ def test_another_number_of_clusters_is_refused_on_the_way():
     for go_on in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match="n_clusters"):
             go_on(X)
+
+
+def test_clusters_are_refined_in_the_last_epochs():
+    model = MixAEClustering(3, n_experts=8, batch_size=40, refinement=0.25, **SMALL)
+    model.fit(X)
+    assert model.n_iter_ == 40
+    rate = model.history_["learning_rate"]
+    assert np.flatnonzero(np.diff(rate) > 0).tolist() == [29]
+    assert rate[30] == rate[0]
+    certain = model.history_["sample_entropy"]
+    assert certain[-1] < certain[29]  # borders within a cluster no longer count
+    never = MixAEClustering(3, n_experts=8, refinement=0, **SMALL).fit(X)
+    assert (np.diff(never.history_["learning_rate"]) < 0).all()
+
+
+def test_a_fit_broken_off_while_refining_keeps_the_clusters_refined():
+    import skmixae._fitting as fitting
+
+    merges = []
+    merge_experts = fitting.merge_experts
+
+    class Stop(Exception):
+        pass
+
+    def breaking(model):
+        def change(rows, generator):
+            if len(merges) and len(calls) > 60:
+                raise Stop
+            if merges:
+                calls.append(1)
+            return rows
+
+        calls = []
+        return model.set_params(consistency=change)
+
+    def spy(*args):
+        merges.append(merge_experts(*args))
+        return merges[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "merge_experts", spy)
+        model = breaking(MixAEClustering(3, n_experts=8, batch_size=40, **SMALL))
+        with pytest.raises(Stop):
+            model.fit(X)
+    assert len(merges) == 1
+    assert sorted(np.bincount(model.expert_labels_)) == sorted(
+        np.bincount(merges[0].clusters)
+    )
+    assert model.predict(X).shape == (240,)

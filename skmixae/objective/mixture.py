@@ -85,6 +85,9 @@ class MixtureObjective:
         Each returns the divergence of the assignment under a change that it finds.
     views : sequence of callables
         Each changes rows, under which the divergence is added.
+    clusters : Tensor of shape (k,), optional
+        The cluster of each expert, once experts are merged: entropies, balance and
+        consistency are then those of the clusters.
     """
 
     reconstruction: Reconstruction
@@ -93,6 +96,7 @@ class MixtureObjective:
     input_noise: float = 0.0
     regularisers: Sequence[Regulariser] = ()
     views: Sequence[View] = ()
+    clusters: Tensor | None = None
 
     def step(
         self,
@@ -106,7 +110,7 @@ class MixtureObjective:
         out = network(self._noisy(x, generator))
         log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
         consistency = self._consistency(
-            network, x, index, log_assignment.detach(), generator
+            network, x, index, self._merged(log_assignment).detach(), generator
         )
         errors = self.reconstruction(out.decoded, x)  # (b, k)
         return self.assemble(log_assignment, errors, consistency, progress)
@@ -127,6 +131,12 @@ class MixtureObjective:
         ceiling = _ceiling(assignment, n_rows or len(assignment))
         return self._rewarded(assignment).clamp(max=ceiling)
 
+    def _merged(self, log_assignment: Tensor) -> Tensor:
+        """Return logarithms (b, c) of what clusters have of the experts' (b, k)."""
+        if self.clusters is None:
+            return log_assignment
+        return terms.merged(log_assignment, self.clusters)
+
     def _rewarded(self, assignment: Tensor) -> Tensor:
         if self.sizes is None:
             return terms.batch_entropy(assignment)
@@ -143,19 +153,23 @@ class MixtureObjective:
         network: Network,
         x: Tensor,
         index: Tensor,
-        log_assignment: Tensor,
+        log_assignment: Tensor,  # (b, c)
         generator: torch.Generator,
     ) -> Tensor:
+        def assign(rows: Tensor) -> Tensor:
+            logits = network.assign(rows)
+            if self.clusters is None:
+                return logits
+            return self._merged(F.log_softmax(logits, -1))
+
         total = x.new_zeros(())
         with network.statistics_held():
             for regulariser in self.regularisers:
-                total = total + regulariser(
-                    network.assign, x, log_assignment, generator
-                )
+                total = total + regulariser(assign, x, log_assignment, generator)
             for view in self.views:
                 with torch.no_grad():
                     changed = view(x, index, generator)
-                moved = F.log_softmax(network.assign(changed), -1)
+                moved = F.log_softmax(assign(changed), -1)
                 total = total + terms.divergence(log_assignment, moved)
         return total
 
@@ -169,9 +183,11 @@ class MixtureObjective:
         """Weigh the terms; ``progress=None`` weighs as configured, unobserved."""
         assignment = log_assignment.exp()
         reconstruction = terms.weighted_reconstruction(assignment, errors)
-        sample_entropy = terms.sample_entropy(log_assignment)
-        rewarded = self._rewarded(assignment)
-        balance = rewarded.clamp(max=_ceiling(assignment, len(assignment)))
+        log_merged = self._merged(log_assignment)
+        merged = log_merged.exp()  # (b, c)
+        sample_entropy = terms.sample_entropy(log_merged)
+        rewarded = self._rewarded(merged)
+        balance = rewarded.clamp(max=_ceiling(merged, len(merged)))
         parts = (reconstruction, sample_entropy, balance, consistency)
         base = self.schedule.base
         weights = base if progress is None else self.schedule.at(progress)

@@ -127,6 +127,15 @@ def divergence(log_target: Tensor, log_assignment: Tensor) -> Tensor:
     return per_row.mean() / _log_n(log_target.shape[-1])
 
 
+def merged(log_assignment: Tensor, clusters: Tensor) -> Tensor:
+    """Log-probabilities of clusters (b, c) from those of their experts (b, k).
+
+    ``clusters`` (k,) is the cluster of each expert; none of them is empty.
+    """
+    others = F.one_hot(clusters).T == 0  # (c, k)
+    return log_assignment.unsqueeze(1).masked_fill(others, -math.inf).logsumexp(-1)
+
+
 def _log_n(n: int) -> float:
     """Log K, and 1 for a single expert, whose entropies are zero anyway."""
     return math.log(n) if n > 1 else 1.0

@@ -21,7 +21,7 @@ class Agglomeration(NamedTuple):
 
     clusters: NDArray[np.intp]  # (m,), the cluster of each expert
     children: NDArray[np.intp]  # (m - 1, 2), as scikit-learn's AgglomerativeClustering
-    distances: NDArray[np.float64]  # (m - 1,), nats of information lost at each merge
+    distances: NDArray[np.float64]  # (m - 1,), nats lost at each merge
 
     def renamed(self, order: NDArray[np.intp], rank: NDArray[np.intp]) -> Agglomeration:
         """Return the tree of experts in another order, its clusters renumbered."""
@@ -65,13 +65,14 @@ def shared_rows(
 
 
 def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
-    """Merge experts so that their clusters tell most about one another.
+    """Merge experts so that their clusters tell most about one another, evenly.
 
     The information that a row's cluster carries about the cluster of its view is the
     mutual information of ``joint``. Each step merges the pair that loses least of it
-    (the agglomerative information bottleneck of Slonim and Tishby, 1999): experts that
-    share rows across their border, and small ones before large ones, for little is said
-    about them.
+    (the agglomerative information bottleneck of Slonim and Tishby, 1999) and of the
+    entropy of the clusters' sizes together: experts that share rows across their
+    border, and small ones before large ones. The second is what training rewards too;
+    without it, one seed of digits in five joined two of its largest clusters.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
                 clusters[members] = cluster
         if len(groups) == 1:
             break
-        lost = information_lost(joint)
+        lost = information_lost(joint) + entropy_lost(joint)
         a, b = sorted(np.unravel_index(lost.argmin(), lost.shape))
         children.append(sorted((nodes[a], nodes[b])))
         distances.append(lost[a, b])
@@ -137,3 +138,10 @@ def information_lost(joint: NDArray[np.float64]) -> NDArray[np.float64]:
     lost += 2 * (xlogy(both, both) - marginal[:, None] - marginal)
     np.fill_diagonal(lost, np.inf)
     return lost
+
+
+def entropy_lost(joint: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what merging each pair takes from the entropy of the sizes, (m, m)."""
+    share = joint.sum(1)
+    both, terms = share[:, None] + share, xlogy(share, share)
+    return xlogy(both, both) - terms[:, None] - terms

@@ -67,6 +67,21 @@ class TrainingPlan:
             replace(self, max_epochs=self.max_epochs - first),
         )
 
+    def refined(self, share: float) -> tuple[TrainingPlan, TrainingPlan | None]:
+        """Return plans for all but the last ``share`` of the epochs, and for those.
+
+        The latter start at the full learning rate again, and let it fall twice as far.
+        """
+        last = min(round(share * self.max_epochs), self.max_epochs - 1)
+        if not last:
+            return self, None
+        return (
+            replace(self, max_epochs=self.max_epochs - last),
+            replace(
+                self, max_epochs=last, learning_rate_decay=self.learning_rate_decay**2
+            ),
+        )
+
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return Adam with decoupled weight decay over the network's parameters."""
         return torch.optim.AdamW(

@@ -204,6 +204,34 @@ def test_regularisers_are_added_and_weighed():
         assert change == pytest.approx(difference, rel=1e-4)
 
 
+def test_terms_of_merged_experts_are_those_of_their_clusters():
+    """But the reconstruction: each expert still has its rows."""
+    network, x = make_network(), rows()
+    clusters = torch.tensor([1, 0, 1])
+    found = step(make_objective(clusters=clusters), network, x)
+    plain = step(make_objective(), network, x)
+    p = plain.assignment.double()
+    merged = torch.stack([p[:, 1], p[:, 0] + p[:, 2]], 1)
+    entropies = -(merged * merged.log()).sum(1) / math.log(2)
+    usage = merged.mean(0)
+    balance = -(usage * usage.log()).sum() / math.log(2)
+    assert found.terms.sample_entropy.item() == pytest.approx(entropies.mean().item())
+    assert found.terms.batch_entropy.item() == pytest.approx(balance.item())
+    assert found.terms.reconstruction == plain.terms.reconstruction
+    assert_close(found.assignment, plain.assignment)
+
+
+def test_a_border_between_experts_of_one_cluster_costs_no_consistency():
+    network, x = make_network(), rows()
+    views = [lambda x, index, generator: x + torch.randn(x.shape, generator=generator)]
+    apart = step(make_objective(views=views), network, x).terms
+    together = step(
+        make_objective(views=views, clusters=torch.tensor([0, 0, 0])), network, x
+    ).terms
+    assert apart.consistency > 1e-3
+    assert together.consistency.item() == pytest.approx(0.0, abs=1e-5)
+
+
 def test_regularisers_see_clean_rows_and_a_target_without_a_gradient():
     network, x = make_network(), rows()
     watching = Watching(1.0)

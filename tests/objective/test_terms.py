@@ -374,6 +374,20 @@ def test_divergence_is_never_negative_and_zero_for_equals(log_p, seed):
     assert terms.divergence(other, log_p).item() >= -1e-12
 
 
+@pytest.mark.parametrize("clusters", [[0, 0, 1], [1, 0, 1], [0, 0, 0], [2, 0, 1]])
+def test_merged_equals_a_sum_over_the_experts_of_each_cluster(clusters):
+    p = assignments()
+    merged = terms.merged(p.log(), torch.tensor(clusters)).exp()
+    assert merged.shape == (N_ROWS, max(clusters) + 1)
+    for row, found in zip(p.tolist(), merged.tolist(), strict=True):
+        sums = [0.0] * len(found)
+        for cluster, share in zip(clusters, row, strict=True):
+            sums[cluster] += share
+        assert found == pytest.approx(sums)
+    log_p = p.log().requires_grad_()
+    assert gradcheck(lambda x: terms.merged(x, torch.tensor(clusters)), log_p)
+
+
 def test_gradient_of_divergence():
     logits = draw(N_ROWS, N_EXPERTS).requires_grad_()
     target = assignments(seed=1).log()

@@ -41,7 +41,7 @@ def naive_groups(joint, n_clusters):
     while len(groups) > n_clusters:
         a, b = min(
             ((a, b) for a in range(len(groups)) for b in range(a)),
-            key=lambda pair: -naive_information(joint, merged(groups, *pair)),
+            key=lambda pair: -naive_value(joint, merged(groups, *pair)),
         )
         groups = merged(groups, a, b)
     return {frozenset(group) for group in groups}
@@ -50,6 +50,13 @@ def naive_groups(joint, n_clusters):
 def merged(groups, a, b):
     others = [group for i, group in enumerate(groups) if i not in (a, b)]
     return [*others, groups[a] | groups[b]]
+
+
+def naive_value(joint, groups):
+    """Information and the entropy of the groups' sizes."""
+    sizes = [sum(joint[i].sum() for i in group) for group in groups]
+    entropy = -sum(size * np.log(size) for size in sizes if size > 0)
+    return naive_information(joint, groups) + entropy
 
 
 def naive_information(joint, groups):

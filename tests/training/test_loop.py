@@ -201,6 +201,22 @@ def test_weight_decay_shrinks_weights_apart_from_their_gradient():
     assert network.weight.item() == pytest.approx((1 - 0.1 * 0.5) ** STEPS)
 
 
+@pytest.mark.parametrize(
+    ("max_epochs", "share", "last"),
+    [(10, 0.4, 4), (10, 0.0, 0), (1, 0.9, 0), (2, 0.9, 1), (3, 0.1, 0)],
+)
+def test_a_refined_plan_starts_anew_and_falls_twice_as_far(max_epochs, share, last):
+    plan = TrainingPlan(max_epochs, 0.1, learning_rate_decay=0.3)
+    first, rest = plan.refined(share)
+    assert first.max_epochs == max_epochs - last
+    assert first.learning_rate_decay == 0.3
+    if not last:
+        assert (first, rest) == (plan, None)
+    else:
+        assert (rest.max_epochs, rest.learning_rate) == (last, 0.1)
+        assert rest.learning_rate_decay == pytest.approx(0.09)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("max_epochs", [1, 2, 10])
 def test_a_split_plan_has_as_many_epochs_and_at_least_one_first(max_epochs, share):
