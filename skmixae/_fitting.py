@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,14 +34,6 @@ from .training import (
 
 # Share of the epochs that a start from labels or probabilities is learned in.
 TEACHING_SHARE = 0.1
-
-
-def measure(rows: Rows, before: Moments | None = None) -> Moments:
-    """Return the moments of all rows, and of those measured before."""
-    moments = Moments() if before is None else replace(before)
-    for block in rows.blocks():
-        moments.update(block)
-    return moments
 
 
 def fit_once(

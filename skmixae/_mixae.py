@@ -28,9 +28,15 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import _parameters as parameters
 from ._callbacks import CallbackSupportMixin, FitMonitor
-from ._fitting import conclude, fit_once, measure, merge_experts
+from ._fitting import conclude, fit_once, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
-from ._problem import Problem, check_unchanged, new_network, resolve_problem
+from ._problem import (
+    Problem,
+    check_unchanged,
+    new_network,
+    resolve_moments,
+    resolve_problem,
+)
 from ._stream import Stream
 from .consistency import Change
 from .inference import Inference
@@ -96,9 +102,10 @@ class MixAEClustering(
         after training, so that the cluster of a row tells most about the cluster of a
         slightly changed view of it [3]_. Experts to spare follow clusters of any
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 40 rows
-        for each; with ``cluster_sizes``, or labels or probabilities in ``init``, and
-        for a single cluster, as many as clusters. None is one for each cluster, as in
-        the paper.
+        for each, and up to four times, where that leaves 1000. With ``cluster_sizes``,
+        or labels or probabilities in ``init``, for a single cluster, and for whitened
+        rows of more than 100 features, it is as many as clusters. None is one for each
+        cluster, as in the paper.
     latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
         specialise: an expert that can reconstruct everything tells nothing. "auto" is
@@ -128,6 +135,20 @@ class MixAEClustering(
         image, ``(length,)`` or ``(channels, length)`` of a series. Rows stay flat in X
         and are reshaped inside. Two or three dimensions mean an image, unless
         ``architecture="conv1d"``. None means a vector.
+    whitening : float, "auto" or None, default="auto"
+        How far rows are whitened first: they are turned to their principal directions,
+        and each of these is divided by its standard deviation to this power, so that
+        few strong directions do not hide many weak ones. 0 only turns and cuts them, 1
+        makes all alike, None leaves features as they are. "auto" is 0.5 for vectors
+        with the squared error, and None otherwise: of images, of series and for
+        experts of your own. Experts then reconstruct whitened rows, and
+        `reconstruct` turns them back. `partial_fit` whitens by its first chunk.
+    n_components : int, default=100
+        The most principal directions that are kept.
+    directions : bool or "auto", default="auto"
+        Whether whitened rows count by their direction alone: they are not centred, and
+        brought to one length. "auto" is True where nine in ten values of X are zero,
+        as of word counts.
     input_noise : float, default=0.0
         Standard deviation of Gaussian noise on what the encoders read while training,
         in units of the data's own standard deviation (denoising experts).
@@ -155,10 +176,11 @@ class MixAEClustering(
         step in the worst direction (virtual adversarial training); "affine", small
         random affine maps of an image; "jitter", a small step in a random direction;
         "masking", some values hidden; or an object of `skmixae.consistency`, which has
-        settings. "auto" is ["affine", "adversarial"] for images and "adversarial" for
-        other rows; None is no such term. A callable ``change(rows, generator)`` gets a
-        batch as a tensor (b, \*input_shape) in the units of X, and a
-        ``torch.Generator`` to draw from, both on the training's device; it returns
+        settings. "auto" is ["affine", "adversarial"] for images, Masking(0.5) where
+        ``directions`` is True and "adversarial" for other rows; None is no such term.
+        A callable ``change(rows, generator)`` gets a batch as a tensor
+        (b, \*input_shape) in the units of X, and a ``torch.Generator`` to draw from,
+        both on the training's device; it returns
         changed rows of that shape. Divergences of several are added. Experts to spare
         are merged by the first that is not "adversarial".
     consistency_weight : float, default=20.0
@@ -190,12 +212,15 @@ class MixAEClustering(
         are then of clusters, and a border between two experts of one cluster costs
         nothing. The learning rate starts anew and falls twice as far; schedules start
         anew as well.
-    n_init : int, default=1
+    n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
-    init : {"random", "kmeans"} or array-like, default="random"
-        The start: random weights, as in the paper, or clusters that the mixture learns
-        in the first tenth of the epochs: those of k-means, or labels (n_samples,) or
-        probabilities (n_samples, n_clusters).
+        "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
+        make 60,000 rows: there much depends on the start.
+    init : {"auto", "random", "kmeans"} or array-like, default="auto"
+        The start: "auto" is "kmeans" for whitened rows of more than 100 features, and
+        else "random": random weights, as in the paper, or clusters that the mixture
+        learns in the first tenth of the epochs: those of k-means, or labels
+        (n_samples,) or probabilities (n_samples, n_clusters).
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
@@ -237,8 +262,8 @@ class MixAEClustering(
         carry about those of their views, and from the entropy of their sizes.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
-        over all rows, and the weighted consistency of the epoch whose weights were kept: what `n_init`
-        compares. It needs no labels.
+        over all rows, and the weighted consistency of the epoch whose weights were
+        kept: what `n_init` compares. It needs no labels.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
     n_features_in_ : int
@@ -288,6 +313,9 @@ class MixAEClustering(
         assignment_input: Literal["hidden", "latents", "input"] = "hidden",
         activation: str = "relu",
         input_shape: tuple[int, ...] | None = None,
+        whitening: float | Literal["auto"] | None = "auto",
+        n_components: int = 100,
+        directions: bool | Literal["auto"] = "auto",
         input_noise: float = 0.0,
         reconstruction_loss: Literal["mse", "bce", "cosine"] = "mse",
         sample_entropy_weight: float = 2.0,
@@ -305,8 +333,8 @@ class MixAEClustering(
         n_iter_no_change: int | None = None,
         validation_fraction: float | None = None,
         refinement: float = 0.4,
-        n_init: int = 1,
-        init: str | ArrayLike = "random",
+        n_init: int | Literal["auto"] = "auto",
+        init: str | ArrayLike = "auto",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
@@ -323,6 +351,9 @@ class MixAEClustering(
         self.assignment_input = assignment_input
         self.activation = activation
         self.input_shape = input_shape
+        self.whitening = whitening
+        self.n_components = n_components
+        self.directions = directions
         self.input_noise = input_noise
         self.reconstruction_loss = reconstruction_loss
         self.sample_entropy_weight = sample_entropy_weight
@@ -378,8 +409,14 @@ class MixAEClustering(
         with self._unchanged_on_error():
             warm = self.warm_start and hasattr(self, "module_")
             rows = self._check_rows(X, reset=not warm, least=2)
-            problem = self._problem(rows, spec=self._network_spec if warm else None)
-            candidate, interruption = self._train(problem, rows, X, y, warm=warm)
+            self._check_enough(rows)
+            moments = self._moments if warm else resolve_moments(self, rows)
+            problem = self._problem(
+                rows, moments, spec=self._network_spec if warm else None
+            )
+            candidate, interruption = self._train(
+                problem, rows, moments, X, y, warm=warm
+            )
             self._adopt(candidate, problem)
         if interruption is not None:
             raise interruption
@@ -388,16 +425,22 @@ class MixAEClustering(
         return self
 
     def _train(
-        self, problem: Problem, rows: Rows, X: ArrayLike, y: Any, *, warm: bool
+        self,
+        problem: Problem,
+        rows: Rows,
+        moments: Moments,
+        X: ArrayLike,
+        y: Any,
+        *,
+        warm: bool,
     ) -> tuple[Candidate, BaseException | None]:
         """Train ``n_init`` mixtures; return the best, and what broke it off, if so.
 
         With nothing good before the interruption, it is raised.
         """
-        moments = self._moments if warm else measure(rows)
         problem.check_range(moments)
         clusters = self.expert_labels_ if warm else None
-        n_init = 1 if warm else self.n_init
+        n_init = 1 if warm else problem.n_init
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
             attributes=partial(self._fitted, problem, rows, moments),
@@ -467,10 +510,12 @@ class MixAEClustering(
             self._validate_params()  # scikit-learn does so for the first chunk alone
             first = not hasattr(self, "module_")
             rows = self._check_rows(X, reset=first)
+            if first:
+                self._check_enough(rows)
+            moments = resolve_moments(self, rows, None if first else self._moments)
             problem = self._problem(
-                rows, spec=None if first else self._network_spec, is_chunk=True
+                rows, moments, spec=None if first else self._network_spec, is_chunk=True
             )
-            moments = measure(rows, Moments() if first else self._moments)
             problem.check_range(moments)
             stream = self._open_stream(problem, first=first)
             report = stream.train(problem, rows, moments)
@@ -755,20 +800,26 @@ class MixAEClustering(
         )  # fmt: skip
         return Rows(X)
 
-    def _problem(
-        self, rows: Rows, spec: NetworkSpec | None = None, *, is_chunk: bool = False
-    ) -> Problem:
-        """Resolve the parameters for some rows, and for the network where one is."""
+    def _check_enough(self, rows: Rows) -> None:
+        """Raise where there are fewer rows than clusters, or experts."""
         more = isinstance(self.n_experts, Integral) and self.n_experts > self.n_clusters
         name = "n_experts" if more else "n_clusters"
         k = getattr(self, name)
-        if len(rows) < k and not (is_chunk and spec):
+        if len(rows) < k:
             raise ValueError(f"n_samples={len(rows)} should be >= {name}={k}.")
+
+    def _problem(
+        self,
+        rows: Rows,
+        moments: Moments,
+        spec: NetworkSpec | None = None,
+        *,
+        is_chunk: bool = False,
+    ) -> Problem:
+        """Resolve the parameters for some rows, and for the network where one is."""
         if spec is not None and len(self.cluster_sizes_) != self.n_clusters:
             check_unchanged(["n_clusters"])
-        return resolve_problem(
-            self, len(rows), rows.n_features, spec, is_chunk=is_chunk
-        )
+        return resolve_problem(self, len(rows), moments, spec, is_chunk=is_chunk)
 
     def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
         check_is_fitted(self)

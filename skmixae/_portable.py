@@ -234,11 +234,15 @@ def check_fitted(fitted: dict[str, Any]) -> None:
         require(FITTED[name](value), f"{name} is not as it should be")
     spec = NetworkSpec(**fitted["_network_spec"])
     n_features = fitted["n_features_in_"]
-    require(spec.n_features == n_features, f"input_shape has not {n_features} features")
     names = fitted.get("feature_names_in_")
     require(names is None or len(names) == n_features, "there are other feature names")
     moments = dict(fitted["_moments"])
     means = moments.pop("mean"), moments.pop("mean_direction")
+    axes = moments.pop("axes")
+    coordinates = _n_coordinates(axes, n_features)
+    require(
+        spec.n_features == coordinates, f"input_shape has not {coordinates} features"
+    )
     good = all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
     good &= all(isinstance(number, Real) for number in moments.values())
     require(good and moments["n_rows"] > 0, "_moments are not those of the features")
@@ -255,6 +259,15 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     network = _check_network(spec, fitted["_module_arrays"])
     if "_stream" in fitted:
         _check_stream(fitted["_stream"], list(network.parameters()))
+
+
+def _n_coordinates(axes: Any, n_features: int) -> int:
+    """Return how many features the network reads, whitened by axes or as they are."""
+    if axes is None:
+        return n_features
+    good = isinstance(axes, np.ndarray) and axes.dtype.kind == "f" and axes.ndim == 2
+    require(good and len(axes) == n_features, "axes are not those of the features")
+    return axes.shape[1]
 
 
 def _check_network(spec: NetworkSpec, arrays: Arrays) -> torch.nn.Module:

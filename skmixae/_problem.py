@@ -13,19 +13,23 @@ import torch
 from numpy.typing import NDArray
 
 from ._parameters import (
+    WIDE_ROWS,
     is_image,
     layer_sizes,
     resolve_architecture,
     resolve_assignment,
     resolve_consistency,
     resolve_device,
+    resolve_directions,
     resolve_epochs,
     resolve_experts,
     resolve_latent_dim,
     resolve_precision,
+    resolve_restarts,
     resolve_shape,
     resolve_sizes,
     resolve_start,
+    resolve_whitening,
 )
 from .consistency import Adversarial, Consistency, Context, OwnChange
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
@@ -37,7 +41,7 @@ from .objective import (
     Weights,
 )
 from .objective.schedule import Constant
-from .training import Moments, Rows, TrainingPlan
+from .training import Moments, Rows, TrainingPlan, mostly_zeros, principal_axes
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Problem:
     """Everything that a fit needs to know, resolved and checked."""
 
     spec: NetworkSpec
+    input_shape: tuple[int, ...]  # of rows as they are in X
     n_clusters: int
     loss: str
     weights: Weights
@@ -56,6 +61,7 @@ class Problem:
     batch_size: int
     validation_fraction: float | None
     refinement: float  # share of the epochs
+    n_init: int
     start: NDArray | str  # labels or probabilities, or the name of a way to start
     device: torch.device
 
@@ -70,7 +76,7 @@ class Problem:
             for member in self.consistency:
                 regulariser = member.regulariser(context)
                 if regulariser is None:
-                    views.append(member.view(context))
+                    views.append(member.view_of_scaled(context))
                 else:
                     regularisers.append(regulariser)
         sizes = None if self.sizes is None else torch.from_numpy(self.sizes)
@@ -92,11 +98,13 @@ class Problem:
         context = self._context(rows, moments)
         members = self.consistency or (Adversarial(),)
         views = [m for m in members if m.regulariser(context) is None]
-        return (views or members)[0].view(context)
+        return (views or members)[0].view_of_scaled(context)
 
     def _context(self, rows: Rows, moments: Moments) -> Context:
-        scaling = moments.scaling(self.loss)
-        return Context(rows, scaling, self.spec.input_shape, self.device)
+        return Context(
+            rows, moments.plain_scaling(self.loss), moments.scaling(self.loss),
+            self.input_shape, self.device,
+        )  # fmt: skip
 
     @property
     def runs_own_code(self) -> bool:
@@ -115,10 +123,39 @@ class Problem:
             )
 
 
+def measure(rows: Rows, before: Moments | None = None) -> Moments:
+    """Return the moments of all rows, and of those measured before."""
+    moments = Moments() if before is None else replace(before)
+    for block in rows.blocks():
+        moments.update(block)
+    return moments
+
+
+def resolve_moments(
+    estimator: Any, rows: Rows, before: Moments | None = None
+) -> Moments:
+    """Measure rows, after those measured ``before``, and find how to whiten them.
+
+    The axes of whitening are those of the first rows: a network has learned them.
+    """
+    e, moments = estimator, measure(rows, before)
+    power = resolve_whitening(
+        e.whitening, e.input_shape, e.architecture, e.reconstruction_loss
+    )
+    counts = mostly_zeros(rows)
+    directions = resolve_directions(e.directions, power, counts=counts)
+    if before is None and power is not None and len(rows) > 1:
+        moments.directions = directions
+        moments.axes = principal_axes(
+            rows, e.n_components, power, centered=not directions
+        )
+    return moments
+
+
 def resolve_problem(
     estimator: Any,
     n_rows: int,
-    n_features: int,
+    moments: Moments,
     spec: NetworkSpec | None = None,
     *,
     is_chunk: bool = False,
@@ -129,18 +166,27 @@ def resolve_problem(
     another one is refused, and ``init`` is not read.
     """
     e, k = estimator, estimator.n_clusters
+    n_features = len(moments.mean)
     shape = resolve_shape(e.input_shape, n_features)
     architecture = resolve_architecture(e.architecture, shape)
-    # More rows than those of a chunk are to come.
-    asked = resolve_spec(e, shape, architecture, math.inf if is_chunk else n_rows)
+    seen, wide = shape, False  # by the network
+    if moments.axes is not None:
+        seen, wide = (moments.axes.shape[1],), n_features > WIDE_ROWS
+    asked = resolve_spec(
+        e, seen, architecture,
+        # More rows than those of a chunk are to come.
+        math.inf if is_chunk else n_rows,
+        one_each=wide or e.cluster_sizes is not None or not isinstance(e.init, str),
+    )  # fmt: skip
     if spec is not None:
         if e.n_experts == "auto":  # as many as the rows of its first fit were worth
             asked = replace(asked, n_experts=spec.n_experts)
         check_same_network(spec, asked)
-    start = resolve_start(e.init, n_rows, asked.n_experts) if spec is None else None
+    start = "random" if spec else resolve_start(e.init, n_rows, asked.n_experts, wide)
     device = resolve_device(e.device)
     return Problem(
         spec=spec or asked,
+        input_shape=shape,
         n_clusters=int(k),
         loss=e.reconstruction_loss,
         weights=Weights(
@@ -150,7 +196,9 @@ def resolve_problem(
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
         input_noise=e.input_noise,
         consistency=resolve_consistency(
-            e.consistency, image=is_image(shape, architecture)
+            e.consistency,
+            image=is_image(shape, architecture),
+            counts=moments.directions,
         ),
         plan=TrainingPlan(
             max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size),
@@ -164,23 +212,24 @@ def resolve_problem(
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
-        start="random" if spec is not None else e.init if start is None else start,
+        n_init=resolve_restarts(e.n_init, n_rows, wide=wide),
+        start=start,
         device=device,
     )
 
 
 def resolve_spec(
-    estimator: Any, shape: tuple[int, ...], architecture: Any, n_rows: float
+    estimator: Any,
+    shape: tuple[int, ...],
+    architecture: Any,
+    n_rows: float,
+    *,
+    one_each: bool,
 ) -> NetworkSpec:
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
     return NetworkSpec(
-        n_experts=resolve_experts(
-            e.n_experts,
-            e.n_clusters,
-            n_rows,
-            one_each=e.cluster_sizes is not None or not isinstance(e.init, str),
-        ),
+        n_experts=resolve_experts(e.n_experts, e.n_clusters, n_rows, one_each=one_each),
         input_shape=shape,
         latent_dim=resolve_latent_dim(e.latent_dim, shape),
         architecture=architecture,

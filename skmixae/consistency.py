@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .objective import AdversarialConsistency, Regulariser, View
 from .objective.consistency import affine, changed_by, jitter, mask
-from .training import Rows, Scaling
+from .training import Rows, Scaling, Whitening
 
 __all__ = ["Adversarial", "Affine", "Consistency", "Jitter", "Masking"]
 
@@ -29,7 +29,8 @@ class Context:
     """The rows that a change is bound to."""
 
     rows: Rows  # all of them, as they are in X
-    scaling: Scaling  # what a batch of them has gone through
+    scaling: Scaling  # what they have gone through where they are changed
+    final: Scaling  # what a batch has gone through: the same, or whitening
     input_shape: tuple[int, ...]
     device: torch.device  # where batches are
 
@@ -50,6 +51,8 @@ class Consistency(ABC):
 
     #: Whether rows must be images.
     of_images = False
+    #: Whether whitened rows are changed as they are, and not before they are whitened.
+    of_whitened = False
 
     def __post_init__(self) -> None:
         """Refuse settings out of their range."""
@@ -64,6 +67,24 @@ class Consistency(ABC):
         The function takes scaled rows (b, features), their indices (b,) among all rows
         and a generator, and returns changed rows. No gradient flows through it.
         """
+
+    def view_of_scaled(self, context: Context) -> View:
+        """Return the change for rows as they reach the network.
+
+        Whitened rows, whose features are mixed, are changed before they are whitened.
+        """
+        view = self.view(context)
+        if self.of_whitened or not isinstance(context.final, Whitening):
+            return view
+
+        def changed(x: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
+            rows = context.rows.take(index.cpu().numpy())
+            plain = torch.from_numpy(context.scaling.apply(rows)).to(x.device)
+            moved = view(plain, index, generator).cpu().numpy()
+            again = context.final.apply(context.scaling.undo(moved))
+            return torch.from_numpy(again).to(x.device)
+
+        return changed
 
     def regulariser(self, context: Context) -> Regulariser | None:
         """Return the divergence itself where it is not simply that under `view`."""
@@ -111,6 +132,8 @@ class Adversarial(Consistency):
     """
 
     radius: float = _setting(0.15, 0, None, closed="left")
+
+    of_whitened = True
 
     def view(self, context: Context) -> View:
         """Return a step of the same length, anywhere."""
@@ -193,6 +216,8 @@ class Jitter(Consistency):
 
     # In trials 0.15 was too little for digits, and 0.5 too much for two half moons.
     scale: float = _setting(0.3, 0, None, closed="left")
+
+    of_whitened = True
 
     def view(self, context: Context) -> View:
         """Return the rows, each moved by as much, anywhere."""

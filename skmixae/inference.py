@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .network import MixtureOfAutoencoders
-from .objective import Reconstruction
-from .objective import terms
+from .objective import Reconstruction, terms
 from .objective.terms import sample_entropy, weighted_reconstruction
 from .training import Batches, Rows, Scaling
 
@@ -222,7 +221,9 @@ class Inference:
 
     def _batch_size(self) -> int:
         n_experts = self.network.n_experts
-        row_bytes = 4 * n_experts * len(self.scaling.center)
+        row_bytes = 4 * max(
+            n_experts * self.scaling.n_coordinates, len(self.scaling.center)
+        )
         return int(np.clip(BATCH_BYTES // row_bytes, 16, LARGEST_BATCH))
 
 

@@ -10,7 +10,7 @@ __all__ = ["paper"]
 
 
 def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
-    """Return the estimator as the paper has it: no consistency, an expert a cluster.
+    """Return the estimator as the paper has it: an expert a cluster, a random start.
 
     The objective is the paper's equation (5) and nothing else: the reconstruction
     error weighted by the assignment, and the two entropies. The assignment network
@@ -49,6 +49,9 @@ def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
     shape = parameters.get("input_shape")
     settings: dict[str, Any] = {
         "n_experts": None,
+        "whitening": None,
+        "init": "random",
+        "n_init": 1,
         "consistency": None,
         "assignment_input": "latents",
         "entropy_schedule": "anneal",

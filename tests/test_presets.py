@@ -33,6 +33,13 @@ def test_balance_fades_and_reconstruction_gains():
     assert (np.diff(history["reconstruction_weight"]) > 0).all()
 
 
+def test_rows_are_read_as_they_are_from_one_random_start():
+    wide = np.tile(X, 2)  # of rows this wide the default makes other choices
+    model = presets.paper(4, verbose=0, **BRIEF).fit(wide)
+    assert model._network_spec.input_shape == (128,)
+    assert (model.n_init, model.init) == (1, "random")
+
+
 def test_there_is_one_expert_a_cluster_whose_latents_are_read():
     model = presets.paper(4, **BRIEF).fit(X)
     assert model.module_.n_experts == 4

@@ -1,7 +1,7 @@
 """Training: rows to batches, one loop, and the points it starts from."""
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
-from .batches import Batches, Moments, Rows, Scaling
+from .batches import Batches, Moments, Rows, Scaling, Whitening
 from .initialisation import Teaching, as_probabilities, kmeans_labels
 from .loop import (
     EpochReport,
@@ -17,6 +17,7 @@ from .loop import (
     train_epoch,
 )
 from .threads import fed_threads
+from .whitening import mostly_zeros, principal_axes
 
 __all__ = [
     "Agglomeration",
@@ -34,10 +35,13 @@ __all__ = [
     "TrainingDiverged",
     "TrainingPlan",
     "TrainingRun",
+    "Whitening",
     "agglomerate",
     "as_probabilities",
     "fed_threads",
     "kmeans_labels",
+    "mostly_zeros",
+    "principal_axes",
     "shared_rows",
     "train",
     "train_epoch",

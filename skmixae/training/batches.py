@@ -45,6 +45,11 @@ class Scaling:
     center: Array  # (features,)
     scale: float
 
+    @property
+    def n_coordinates(self) -> int:
+        """How many features scaled rows have."""
+        return len(self.center)
+
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Scale rows (b, features), to float32."""
         # A centre of 1e6 is subtracted before the precision is given up, not after.
@@ -57,9 +62,42 @@ class Scaling:
         return original.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Whitening(Scaling):
+    """Coordinates of centred rows along axes, see `principal_axes`."""
+
+    axes: NDArray[np.float32]  # (features, d)
+    directions: bool  # whether rows are then brought to one length
+
+    @property
+    def n_coordinates(self) -> int:
+        """How many features scaled rows have."""
+        return self.axes.shape[1]
+
+    def apply(self, rows: Array) -> NDArray[np.float32]:
+        """Return coordinates (b, d) of rows (b, features)."""
+        along = super().apply(rows) @ self.axes
+        if not self.directions:
+            return along
+        length = np.linalg.norm(along, axis=1, keepdims=True)
+        typical = np.sqrt(self.n_coordinates)
+        # A row of zeros has no direction, and stays.
+        return along * np.divide(
+            typical, length, out=np.zeros_like(length), where=length > 0
+        )
+
+    def undo(self, rows: Array) -> Array:
+        """Return coordinates (..., d) to the rows (..., features) nearest to them."""
+        inverse = self.axes / np.square(self.axes).sum(0)
+        return super().undo(rows @ inverse.T)
+
+
 @dataclass
 class Moments:
-    """Running moments of rows, merged block by block (Chan, Golub and LeVeque)."""
+    """Running moments of rows, merged block by block (Chan, Golub and LeVeque).
+
+    ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened.
+    """
 
     n_rows: int = 0
     mean: Array = field(default_factory=lambda: np.zeros(1))
@@ -67,6 +105,8 @@ class Moments:
     mean_direction: Array = field(default_factory=lambda: np.zeros(1))
     lowest: float = np.inf
     highest: float = -np.inf
+    axes: NDArray[np.float32] | None = None
+    directions: bool = False
 
     def update(self, rows: Array) -> None:
         """Take rows (b, features) into account."""
@@ -88,11 +128,18 @@ class Moments:
         self.n_rows = total
 
     def scaling(self, loss: str) -> Scaling:
-        """Return the scaling that a reconstruction loss wants of its rows."""
+        """Return what is done to rows that are to be reconstructed by a loss."""
+        if self.axes is None:
+            return self.plain_scaling(loss)
+        center = self.plain_scaling(loss).center
+        return Whitening(center, 1.0, self.axes, self.directions)
+
+    def plain_scaling(self, loss: str) -> Scaling:
+        """Return the scaling that a loss wants of rows that are not whitened."""
         if loss == "bce":  # the loss reads rows in [0, 1] as they are
             return Scaling(np.zeros_like(self.mean), 1.0)
         variance = self.scatter / (self.n_rows * len(self.mean))
-        if loss == "cosine":  # a shift would change the angles
+        if loss == "cosine" or self.directions:  # a shift would change the angles
             power = variance + np.square(self.mean).mean()
             return Scaling(np.zeros_like(self.mean), _positive(np.sqrt(power)))
         # Rounding leaves constant features a variance of this order, and no more.

@@ -1,0 +1,110 @@
+"""Whitening, against the covariance of what comes of it."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.sparse import csr_array
+
+from skmixae.training import Moments, Rows, mostly_zeros, principal_axes
+
+
+def correlated(n=200, n_features=6, seed=0):
+    """Rows of features of unlike strength, mixed, away from zero."""
+    rng = np.random.default_rng(seed)
+    strengths = 10.0 ** np.linspace(1, -1, n_features)
+    mixing = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    return (rng.normal(size=(n, n_features)) * strengths) @ mixing + 5.0
+
+
+def whitened(X, exponent, n_components=100, directions=False):
+    rows = Rows(X)
+    moments = Moments(directions=directions)
+    moments.update(rows.take(slice(None)))
+    moments.axes = principal_axes(rows, n_components, exponent, centered=not directions)
+    scaling = moments.scaling("mse")
+    return scaling, scaling.apply(rows.take(slice(None)))
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 0.5, 1.0])
+def test_coordinates_have_their_spread_to_the_power_that_is_left(exponent):
+    X = correlated()
+    _, Z = whitened(X, exponent)
+    found = np.cov(Z.T, bias=True)
+    spread = np.sqrt(np.linalg.eigvalsh(np.cov(X.T, bias=True))[::-1])
+    expected = spread ** (2 - 2 * exponent)
+    assert_allclose(found, np.diag(expected / expected.mean()), atol=0.02)
+    assert_allclose(np.square(Z).mean(), 1.0, rtol=0.02)
+    assert_allclose(Z.mean(0), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_undoing_gives_the_rows_back_where_no_direction_is_cut(exponent):
+    X = correlated()
+    scaling, Z = whitened(X, exponent)
+    assert_allclose(scaling.undo(Z), X, rtol=1e-3, atol=1e-3)
+
+
+def test_undoing_gives_the_nearest_rows_where_some_are_cut():
+    X = correlated()
+    scaling, Z = whitened(X, 0.5, n_components=2)
+    assert Z.shape == (len(X), 2)
+    centred = X - X.mean(0)
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    expected = centred @ directions.T @ directions + X.mean(0)
+    assert_allclose(scaling.undo(Z), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_directions_have_one_length_whatever_that_of_the_rows():
+    X = np.abs(correlated())
+    _, Z = whitened(X, 0.5, directions=True)
+    assert_allclose(np.linalg.norm(Z, axis=1), np.sqrt(Z.shape[1]), rtol=1e-5)
+    longer = X * np.random.default_rng(1).uniform(1, 9, (len(X), 1))
+    scaling, _ = whitened(X, 0.5, directions=True)
+    assert_allclose(scaling.apply(longer), Z, rtol=1e-3, atol=1e-4)
+    assert np.isfinite(scaling.apply(np.zeros((1, X.shape[1])))).all()
+
+
+def test_directions_that_rows_do_not_have_are_left_out():
+    X = correlated(n_features=3)
+    X = np.c_[X, X[:, :1] + X[:, 1:2], np.full(len(X), 7.0)]  # rank 3
+    assert principal_axes(Rows(X), 100, 0.5, centered=True).shape == (5, 3)
+
+
+@pytest.mark.parametrize("n", [2, 30])
+def test_rows_that_are_all_the_same_have_one_axis(n):
+    axes = principal_axes(Rows(np.full((n, 4), 3.0)), 100, 0.5, centered=True)
+    assert axes.shape == (4, 1)
+    assert np.isfinite(axes).all()
+
+
+def test_sparse_and_dense_rows_have_the_same_axes():
+    X = np.where(correlated() > 9.0, correlated(), 0.0)
+    dense, sparse = (
+        principal_axes(Rows(x), 4, 0.5, centered=False) for x in (X, csr_array(X))
+    )
+    assert_allclose(dense, sparse, rtol=1e-5)
+
+
+def test_a_random_part_of_many_rows_is_read(monkeypatch):
+    X = correlated(n=2000)
+    every = principal_axes(Rows(X), 2, 0.5, centered=True)
+    read = []
+    take = Rows.take
+    monkeypatch.setattr(
+        Rows, "take", lambda self, i: read.append(len(i)) or take(self, i)
+    )
+    monkeypatch.setattr("skmixae.training.whitening.LARGEST_SAMPLE", 500 * X.shape[1])
+    part = principal_axes(Rows(X), 2, 0.5, centered=True)
+    assert read == [500]
+    cosines = (every * part).sum(0) / (
+        np.linalg.norm(every, axis=0) * np.linalg.norm(part, axis=0)
+    )
+    assert (np.abs(cosines) > 0.99).all()
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, csr_array])
+@pytest.mark.parametrize(("share", "expected"), [(0.05, True), (0.2, False)])
+def test_counts_are_known_by_their_zeros_in_any_container(wrap, share, expected):
+    rng = np.random.default_rng(0)
+    X = (rng.random((300, 50)) < share) * 1.0
+    assert mostly_zeros(Rows(wrap(X))) is expected
