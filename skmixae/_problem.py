@@ -102,8 +102,8 @@ class Problem:
 
     def _context(self, rows: Rows, moments: Moments) -> Context:
         return Context(
-            rows, moments.plain_scaling(self.loss), moments.scaling(self.loss),
-            self.input_shape, self.device,
+            rows, moments.plain_scaling(self.loss), self.input_shape, self.device,
+            final=moments.scaling(self.loss),
         )  # fmt: skip
 
     @property
@@ -146,9 +146,8 @@ def resolve_moments(
     directions = resolve_directions(e.directions, power, counts=counts)
     if before is None and power is not None and len(rows) > 1:
         moments.directions = directions
-        moments.axes = principal_axes(
-            rows, e.n_components, power, centered=not directions
-        )
+        center = moments.plain_scaling(e.reconstruction_loss).center
+        moments.axes = principal_axes(rows, center, e.n_components, power)
     return moments
 
 

@@ -30,9 +30,9 @@ class Context:
 
     rows: Rows  # all of them, as they are in X
     scaling: Scaling  # what they have gone through where they are changed
-    final: Scaling  # what a batch has gone through: the same, or whitening
     input_shape: tuple[int, ...]
     device: torch.device  # where batches are
+    final: Scaling | None = None  # whitening, where batches have gone through it
 
     @property
     def center(self) -> Tensor:
@@ -73,15 +73,15 @@ class Consistency(ABC):
 
         Whitened rows, whose features are mixed, are changed before they are whitened.
         """
-        view = self.view(context)
-        if self.of_whitened or not isinstance(context.final, Whitening):
+        view, final = self.view(context), context.final
+        if self.of_whitened or not isinstance(final, Whitening):
             return view
 
         def changed(x: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
             rows = context.rows.take(index.cpu().numpy())
             plain = torch.from_numpy(context.scaling.apply(rows)).to(x.device)
             moved = view(plain, index, generator).cpu().numpy()
-            again = context.final.apply(context.scaling.undo(moved))
+            again = final.apply(context.scaling.undo(moved))
             return torch.from_numpy(again).to(x.device)
 
         return changed

@@ -187,6 +187,7 @@ def peak_of_numpy(function):
 
 
 BIG = {"n_clusters": 2, "max_epochs": 1, "batch_size": 256, "consistency": None,
+       "init": "random",  # k-means would have its own sample of 20,000 rows
        "assignment_hidden_layer_sizes": (4,), "hidden_layer_sizes": (4,)}  # fmt: skip
 
 

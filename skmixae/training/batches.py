@@ -53,8 +53,10 @@ class Scaling:
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Scale rows (b, features), to float32."""
         # A centre of 1e6 is subtracted before the precision is given up, not after.
-        scaled = (rows - self.center) / self.scale
-        return np.asarray(scaled, dtype=np.float32)
+        return np.asarray(self._centered(rows), dtype=np.float32)
+
+    def _centered(self, rows: Array) -> Array:
+        return (rows - self.center) / self.scale
 
     def undo(self, rows: Array) -> Array:
         """Return scaled rows (..., features) to their units, in float32."""
@@ -76,20 +78,22 @@ class Whitening(Scaling):
 
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Return coordinates (b, d) of rows (b, features)."""
-        along = super().apply(rows) @ self.axes
-        if not self.directions:
-            return along
-        length = np.linalg.norm(along, axis=1, keepdims=True)
-        typical = np.sqrt(self.n_coordinates)
-        # A row of zeros has no direction, and stays.
-        return along * np.divide(
-            typical, length, out=np.zeros_like(length), where=length > 0
-        )
+        # In float64: sums are in another order for each place of a row in a batch, and
+        # of what that makes of them, none is left in float32.
+        along = self._centered(rows).astype(np.float64) @ self.axes.astype(np.float64)
+        if self.directions:
+            length = np.linalg.norm(along, axis=1, keepdims=True)
+            typical = np.sqrt(self.n_coordinates)
+            # A row of zeros has no direction, and stays.
+            along *= np.divide(
+                typical, length, out=np.zeros_like(length), where=length > 0
+            )
+        return along.astype(np.float32)
 
     def undo(self, rows: Array) -> Array:
         """Return coordinates (..., d) to the rows (..., features) nearest to them."""
-        inverse = self.axes / np.square(self.axes).sum(0)
-        return super().undo(rows @ inverse.T)
+        axes = self.axes.astype(np.float64)
+        return super().undo(rows.astype(np.float64) @ (axes / np.square(axes).sum(0)).T)
 
 
 @dataclass
@@ -191,11 +195,13 @@ class Rows:
             base = getattr(base, "base", None)
         return base is not None
 
-    def blocks(self) -> Iterator[Array]:
-        """Yield all rows in order, some megabytes at a time."""
+    def blocks(self, index: NDArray[np.intp] | None = None) -> Iterator[Array]:
+        """Yield all rows in order, or those of an index, some megabytes at a time."""
+        n = len(self) if index is None else len(index)
         size = max(1, BLOCK_BYTES // (8 * self.n_features))
-        for start in range(0, len(self), size):
-            yield self.take(slice(start, start + size))
+        for start in range(0, n, size):
+            part = slice(start, start + size)
+            yield self.take(part if index is None else index[part])
 
 
 @dataclass

@@ -29,9 +29,15 @@ def kmeans_labels(
     n = len(batches)
     size = min(n, max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters))
     sample = np.sort(random_state.choice(n, size, replace=False))
-    rows = batches.scaling.apply(batches.rows.take(sample))
-    model = KMeans(min(n_clusters, size), n_init=3, random_state=random_state).fit(rows)
-    labels = [model.predict(batch.x.cpu().numpy()) for batch in batches.in_order(4096)]
+    rows = np.empty((size, batches.scaling.n_coordinates), dtype=np.float32)
+    some, n_seen = batches.narrowed(sample), 0
+    for _, x in some.in_order():
+        rows[n_seen : n_seen + len(x)] = x.cpu().numpy()
+        n_seen += len(x)
+    model = KMeans(
+        min(n_clusters, size), n_init=3, copy_x=False, random_state=random_state
+    ).fit(rows)
+    labels = [model.predict(batch.x.cpu().numpy()) for batch in batches.in_order()]
     return np.concatenate(labels)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA, TruncatedSVD
+from scipy.linalg import eigh, svd
 
 from .batches import Rows
 
-# Axes are found on so many numbers at most, 128 MB of them: a random part of the rows.
-LARGEST_SAMPLE = 1 << 25
+# Axes are found on so many rows at most, a random part of more.
+MOST_ROWS = 50_000
+# Of more features than this, the matrix of their covariances would take more than 128
+# MB; rows are then as many as take up that much, and their singular vectors are found.
+WIDEST = 4096
 # Weaker directions than this share of the strongest are rounding.
-WEAKEST = 1e-5
+WEAKEST = 1e-6
 # Rows in which so many values are zero are counts, as of words: a look at some tells.
 ROWS_LOOKED_AT = 1000
 MOSTLY_ZERO = 0.9
@@ -24,42 +27,71 @@ def mostly_zeros(rows: Rows) -> bool:
 
 
 def principal_axes(
-    rows: Rows, n_components: int, exponent: float, *, centered: bool, seed: int = 0
+    rows: Rows,
+    center: NDArray[np.floating],
+    n_components: int,
+    exponent: float,
+    *,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
     """Return axes (features, d) on which rows are whitened, fully or in part.
 
-    Rows times the axes are coordinates along the principal directions, each divided by
-    its standard deviation to the power ``exponent``, and all by one number, so that
-    their mean square is one. There are d of them, ``n_components`` or fewer, where
-    rows have no more directions.
+    Rows times the axes are coordinates along the principal directions from ``center``,
+    each divided by its standard deviation to the power ``exponent``, and all by one
+    number, so that their mean square is one. There are d of them, ``n_components`` or
+    fewer, where rows have no more directions.
 
     Parameters
     ----------
     rows : Rows
-        The rows in their units. Many are too many: a random part of them is read.
+        The rows in their units.
+    center : ndarray of shape (features,)
+        Their mean, or zero.
     n_components : int
         The most directions to keep.
     exponent : float
         0 turns the rows, 1 whitens them; 0.5, in between, takes the square root of
         what tells strong from weak directions.
-    centered : bool
-        Whether directions are those from the mean of the rows, or from zero.
     """
-    rng = np.random.RandomState(seed)
-    most = max(2, LARGEST_SAMPLE // rows.n_features)
-    n = min(len(rows), most)
-    x = rows.take(np.sort(rng.choice(len(rows), n, replace=False)))
-    x = np.asarray(x, dtype=np.float32 if x.dtype.itemsize <= 4 else np.float64)
-    d = min(n_components, n - centered, rows.n_features)
-    kind = PCA if centered else TruncatedSVD
-    with np.errstate(invalid="ignore"):  # of rows that are all the same
-        found = kind(d, random_state=rng).fit(x)
-    directions, spread = found.components_, found.singular_values_ / np.sqrt(n)
-    kept = spread > WEAKEST * spread.max()
+    n, n_features = len(rows), rows.n_features
+    most = MOST_ROWS
+    if n_features > WIDEST:
+        most = max(2, WIDEST**2 // n_features)
+    index = np.arange(n)
+    if n > most:
+        index = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    few = len(index) < n_features
+    directions, spread = (_of_few if few else _of_many)(rows, index, center)
+    kept = (spread > WEAKEST * spread[0]) & (np.arange(len(spread)) < n_components)
     if not kept.any():  # rows are all the same
-        return np.eye(rows.n_features, 1, dtype=np.float32)
-    directions, spread = directions[kept], spread[kept].astype(np.float64)
+        return np.eye(n_features, 1, dtype=np.float32)
+    directions, spread = directions[:, kept], spread[kept]
+    # Signs that do not depend on how the directions were found.
+    strongest = directions[np.abs(directions).argmax(0), np.arange(len(spread))]
     gains = spread**-exponent
     gains /= np.sqrt(np.mean((gains * spread) ** 2))
     # In the order that a file gives it back in: another would round products otherwise.
-    return np.ascontiguousarray(directions.T * gains, dtype=np.float32)
+    return np.ascontiguousarray(
+        directions * (gains * np.sign(strongest)), dtype=np.float32
+    )
+
+
+def _of_many(
+    rows: Rows, index: NDArray[np.intp], center: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return principal directions (features, features) and spread, block by block."""
+    scatter = np.zeros((rows.n_features, rows.n_features))
+    for block in rows.blocks(index):
+        scatter += (moved := block - center).T @ moved
+    variances, directions = eigh(scatter / len(index))
+    spread = np.sqrt(variances[::-1].clip(min=0))
+    return directions[:, ::-1], spread
+
+
+def _of_few(
+    rows: Rows, index: NDArray[np.intp], center: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return principal directions (features, n) and spread, of the rows at once."""
+    block = rows.take(index) - center
+    _, singular, directions = svd(block, full_matrices=False)
+    return directions.T, singular / np.sqrt(len(index))

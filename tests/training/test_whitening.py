@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.sparse import csr_array
 
 from skmixae.training import Moments, Rows, mostly_zeros, principal_axes
+from skmixae.training.whitening import _of_few, _of_many
 
 
 def correlated(n=200, n_features=6, seed=0):
@@ -16,11 +17,16 @@ def correlated(n=200, n_features=6, seed=0):
     return (rng.normal(size=(n, n_features)) * strengths) @ mixing + 5.0
 
 
+def axes_of(X, n_components=100):
+    return principal_axes(Rows(X), X.mean(0), n_components, 0.5)
+
+
 def whitened(X, exponent, n_components=100, directions=False):
     rows = Rows(X)
     moments = Moments(directions=directions)
     moments.update(rows.take(slice(None)))
-    moments.axes = principal_axes(rows, n_components, exponent, centered=not directions)
+    center = moments.plain_scaling("mse").center
+    moments.axes = principal_axes(rows, center, n_components, exponent)
     scaling = moments.scaling("mse")
     return scaling, scaling.apply(rows.take(slice(None)))
 
@@ -67,12 +73,12 @@ def test_directions_have_one_length_whatever_that_of_the_rows():
 def test_directions_that_rows_do_not_have_are_left_out():
     X = correlated(n_features=3)
     X = np.c_[X, X[:, :1] + X[:, 1:2], np.full(len(X), 7.0)]  # rank 3
-    assert principal_axes(Rows(X), 100, 0.5, centered=True).shape == (5, 3)
+    assert axes_of(X).shape == (5, 3)
 
 
 @pytest.mark.parametrize("n", [2, 30])
 def test_rows_that_are_all_the_same_have_one_axis(n):
-    axes = principal_axes(Rows(np.full((n, 4), 3.0)), 100, 0.5, centered=True)
+    axes = axes_of(np.full((n, 4), 3.0))
     assert axes.shape == (4, 1)
     assert np.isfinite(axes).all()
 
@@ -80,26 +86,36 @@ def test_rows_that_are_all_the_same_have_one_axis(n):
 def test_sparse_and_dense_rows_have_the_same_axes():
     X = np.where(correlated() > 9.0, correlated(), 0.0)
     dense, sparse = (
-        principal_axes(Rows(x), 4, 0.5, centered=False) for x in (X, csr_array(X))
+        principal_axes(Rows(x), np.zeros(6), 4, 0.5) for x in (X, csr_array(X))
     )
     assert_allclose(dense, sparse, rtol=1e-5)
 
 
-def test_a_random_part_of_many_rows_is_read(monkeypatch):
+@pytest.mark.parametrize("limit", [{"MOST_ROWS": 500}, {"WIDEST": 5}])
+def test_a_random_part_of_many_rows_is_read(limit, monkeypatch):
     X = correlated(n=2000)
-    every = principal_axes(Rows(X), 2, 0.5, centered=True)
-    read = []
-    take = Rows.take
+    every, read, take = axes_of(X, 2), [], Rows.take
     monkeypatch.setattr(
         Rows, "take", lambda self, i: read.append(len(i)) or take(self, i)
     )
-    monkeypatch.setattr("skmixae.training.whitening.LARGEST_SAMPLE", 500 * X.shape[1])
-    part = principal_axes(Rows(X), 2, 0.5, centered=True)
-    assert read == [500]
-    cosines = (every * part).sum(0) / (
-        np.linalg.norm(every, axis=0) * np.linalg.norm(part, axis=0)
-    )
-    assert (np.abs(cosines) > 0.99).all()
+    for name, value in limit.items():
+        monkeypatch.setattr(f"skmixae.training.whitening.{name}", value)
+    part = axes_of(X, 2)
+    assert sum(read) == (500 if "MOST_ROWS" in limit else 25 // 6)
+    if "MOST_ROWS" in limit:
+        cosines = (every * part).sum(0) / (
+            np.linalg.norm(every, axis=0) * np.linalg.norm(part, axis=0)
+        )
+        assert (cosines > 0.99).all()
+
+
+def test_rows_at_once_and_block_by_block_have_the_same_axes(monkeypatch):
+    X = correlated(n=40)
+    at_once = _of_few(Rows(X), np.arange(40), X.mean(0))
+    monkeypatch.setattr("skmixae.training.batches.BLOCK_BYTES", 7 * 8 * 6)
+    by_block = _of_many(Rows(X), np.arange(40), X.mean(0))
+    assert_allclose(at_once[1], by_block[1], rtol=1e-6)
+    assert_allclose(np.abs(at_once[0]), np.abs(by_block[0]), atol=1e-6)
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, csr_array])
