@@ -781,7 +781,8 @@ class MixAEClustering(
         if arrays is None:
             return
         self._network_spec = NetworkSpec(**state["_network_spec"])
-        self._moments = Moments(**state["_moments"])
+        # Copied, as weights are: a memory map may go before the estimator does.
+        self._moments = Moments(**deepcopy(state["_moments"]))
         with torch.random.fork_rng([]):  # a factory's layers draw weights, in vain
             network = build_network(self._network_spec, torch.Generator())
         network.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()})
