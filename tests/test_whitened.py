@@ -102,7 +102,7 @@ def test_words_are_hidden_before_rows_are_whitened():
 
 def test_a_step_is_made_after_rows_are_whitened():
     """Its length is of the spread of what the network reads."""
-    X, seen = table(), []
+    X = table()
     model = small(n_init=1, consistency=Jitter(0.3)).fit(X)
     problem = model._problem(Rows(X), model._moments, spec=model._network_spec)
     view = problem.view(Rows(X), model._moments)
