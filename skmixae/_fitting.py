@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import entropy
 
 from ._outcome import Candidate
 from ._problem import Problem, own_randomness
 from .inference import Inference
 from .network import MixtureOfAutoencoders
-from .objective.mixture import weigh
+from .objective.mixture import MixtureObjective, weigh
 from .training import (
+    STARTS,
     Agglomeration,
     Batches,
     Moments,
@@ -27,7 +29,6 @@ from .training import (
     agglomerate,
     as_probabilities,
     fed_threads,
-    kmeans_labels,
     shared_rows,
     train,
 )
@@ -98,6 +99,8 @@ class _Fit:
         problem, plan = self.problem, self.problem.plan
         objective = problem.objective(self.rows, self.moments)
         start = None if self.clusters is not None else self._start()
+        if problem.as_even_as_start:
+            objective.evenness = _evenness(self._sizes(start, objective))
         if start is not None:
             lessons, plan = plan.split(TEACHING_SHARE)
             target = torch.from_numpy(start).to(problem.device)
@@ -144,13 +147,27 @@ class _Fit:
             if start == "random":
                 return None
             rng = np.random.RandomState(self.seed)
-            start = kmeans_labels(self.everything, k, rng)
+            start = STARTS[start](self.everything, k, rng)
         return as_probabilities(start, k)
+
+    def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
+        """Return the proportions (k,) of the clusters that training starts from."""
+        if start is not None:
+            return start.mean(0)
+        inference = Inference(
+            self.network, self.everything.scaling, objective.reconstruction
+        )
+        return inference.sizes(self.rows) / len(self.rows)
 
     def _merged(self) -> Agglomeration:
         """Merge the experts; clusters that there were before keep their numbers."""
         tree = merge_experts(self.problem, self.network, self.rows, self.moments)
         return tree if self.clusters is None else tree.aligned(self.clusters)
+
+
+def _evenness(sizes: NDArray) -> float:
+    """Return the entropy of proportions (k,), in units of log K."""
+    return float(entropy(sizes) / np.log(len(sizes)))
 
 
 def _split(

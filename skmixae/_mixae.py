@@ -101,7 +101,7 @@ class MixAEClustering(
         The number of experts. Where they are more than the clusters, they are merged
         after training, so that the cluster of a row tells most about the cluster of a
         slightly changed view of it [3]_. Experts to spare follow clusters of any
-        shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 40 rows
+        shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
         for each, and up to four times, where that leaves 1000. With ``cluster_sizes``,
         or labels or probabilities in ``init``, for a single cluster, and for whitened
         rows of more than 100 features, it is as many as clusters. None is one for each
@@ -167,10 +167,14 @@ class MixAEClustering(
         assignment; late, reconstruction and certainty: the batch entropy fades to a
         tenth while the reconstruction gains. "balanced" is its authors' rule that the
         three terms stay of one magnitude, smoothed and clipped.
-    cluster_sizes : array-like of shape (n_clusters,), default=None
+    cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
         Known proportions of the clusters, in any order. They replace the even sizes
         that the batch entropy prefers by cross-entropy, whichever expert takes which.
-        The labels follow the order given.
+        The labels follow the order given. None prefers even sizes. "start" does so
+        only up to the entropy of the sizes of the clusters that training starts from:
+        an estimate, which large and small clusters survive. "auto" is that for whitened
+        rows of more than 100 features, where they start from clusters with an expert
+        each, and else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -216,11 +220,13 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start.
-    init : {"auto", "random", "kmeans"} or array-like, default="auto"
-        The start: "auto" is "kmeans" for whitened rows of more than 100 features, and
-        else "random": random weights, as in the paper, or clusters that the mixture
-        learns in the first tenth of the epochs: those of k-means, or labels
-        (n_samples,) or probabilities (n_samples, n_clusters).
+    init : {"auto", "random", "kmeans", "spectral"} or array-like, default="auto"
+        The start: random weights, as in the paper, or clusters that the mixture learns
+        in the first tenth of the epochs. Those are of k-means, or of the graph of
+        neighbours ("spectral": of any shape; of a sample of 4000 rows, whose labels
+        the others get), one for each expert; or labels (n_samples,) or probabilities
+        (n_samples, n_experts). "auto" is "spectral" for whitened rows of at most 50
+        features, "kmeans" for those of more than 100, and else "random".
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
@@ -321,7 +327,7 @@ class MixAEClustering(
         sample_entropy_weight: float = 2.0,
         batch_entropy_weight: float = 8.0,
         entropy_schedule: Literal["constant", "anneal", "balanced"] = "constant",
-        cluster_sizes: ArrayLike | None = None,
+        cluster_sizes: ArrayLike | Literal["auto", "start"] | None = "auto",
         consistency: Change | Sequence[Change] | None = "auto",
         consistency_weight: float = 20.0,
         max_epochs: int | Literal["auto"] = "auto",
@@ -482,8 +488,9 @@ class MixAEClustering(
         centre and scale of the rows, and the state of the schedule go on from one chunk
         to the next, also after `fit` or a round trip through pickle. The learning rate
         stays, and schedules advance by a chunk as by an epoch of ``max_epochs``. The
-        start is random; ``init``, ``n_init``, ``learning_rate_decay``,
-        ``validation_fraction`` and what stops `fit` early have no meaning here.
+        start is random; ``init``, ``n_init``, ``cluster_sizes="start"``,
+        ``learning_rate_decay``, ``validation_fraction`` and what stops `fit` early have
+        no meaning here.
 
         Parameters
         ----------
@@ -652,7 +659,8 @@ class MixAEClustering(
         Returns
         -------
         errors : ndarray of shape (n_samples, n_clusters), float32
-            In units of the error of predicting the mean of the training data.
+            In units of the error of predicting the mean of the training data; where
+            ``whitening`` is on, of whitened rows.
         """
         inference, rows = self._look(X)
         return inference.errors(rows)

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .consistency import MEMBERS, Consistency, Masking, as_member
 from .network import ACTIVATIONS, ARCHITECTURES
 from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
+from .training import STARTS
 
 POSITIVE_INT = Interval(Integral, 1, None, closed="left")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -40,7 +41,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "sample_entropy_weight": [NON_NEGATIVE],
     "batch_entropy_weight": [NON_NEGATIVE],
     "entropy_schedule": [StrOptions(set(SCHEDULES))],
-    "cluster_sizes": ["array-like", None],
+    "cluster_sizes": ["array-like", StrOptions({"auto", "start"}), None],
     "consistency": [StrOptions({"auto", *MEMBERS}), *CHANGES],
     "consistency_weight": [NON_NEGATIVE],
     "max_epochs": [POSITIVE_INT, StrOptions({"auto"})],
@@ -53,7 +54,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
     "refinement": [Interval(Real, 0, 1, closed="left")],
     "n_init": [POSITIVE_INT, StrOptions({"auto"})],
-    "init": [StrOptions({"auto", "random", "kmeans"}), "array-like"],
+    "init": [StrOptions({"auto", "random", *STARTS}), "array-like"],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
     "device": [str],
@@ -69,11 +70,16 @@ WHITENING = 0.5
 # this and as pass so many rows.
 WIDE_ROWS = 100
 RESTARTS, RESTARTED_ROWS = 5, 60_000
+# Of rows of so few features distances mean what they say, and so does the graph of
+# neighbours: "auto" starts from it. On breast cancer and circles a random start failed
+# with some seeds; on 64 pixels it was the better one.
+NARROW_ROWS = 50
 # Of counts, as of words, "auto" hides this share.
 HIDDEN_WORDS = 0.5
 # "auto" experts for each cluster: so many, where there are so many rows for each of
-# them. On MNIST 20 experts joined 4 and 9 with some seeds, where 40 did not.
-EXPERTS, ROWS_FOR_AN_EXPERT = 2, 40
+# them (with 57, on breast cancer, the wrong ones were merged). On MNIST 20 experts
+# joined 4 and 9 with some seeds, where 40 did not.
+EXPERTS, ROWS_FOR_AN_EXPERT = 2, 75
 MORE_EXPERTS, ROWS_FOR_MORE = 4, 1000
 # "auto" epochs: so many, unless they make fewer or more steps than what is enough.
 EPOCHS, FEWEST_EPOCHS = 40, 10
@@ -234,7 +240,7 @@ def resolve_experts(
 ) -> int:
     """Return the number of experts, or raise where they are fewer than the clusters.
 
-    "auto" is twice the clusters and at least 10, where each has 40 rows to learn, and
+    "auto" is twice the clusters and at least 10, where each has 75 rows to learn, and
     up to four times the clusters, where each has 1000 (of a stream, nobody knows). With
     fewer, experts to spare learn their rows by heart, and nothing tells which to merge.
     It is as many as the clusters for a single one and where ``one_each``: something is
@@ -242,7 +248,8 @@ def resolve_experts(
     """
     if n_experts == "auto":
         spare = n_clusters > 1 and not one_each
-        some = min(max(EXPERTS * n_clusters, 10), n_rows // ROWS_FOR_AN_EXPERT)
+        some = max(EXPERTS * n_clusters, 10)
+        spare = spare and n_rows >= ROWS_FOR_AN_EXPERT * some
         known = n_rows if math.isfinite(n_rows) else 0
         more = min(MORE_EXPERTS * n_clusters, known // ROWS_FOR_MORE)
         return int(max(n_clusters, some, more) if spare else n_clusters)
@@ -267,13 +274,15 @@ def resolve_sizes(
     cluster_sizes: Any, n_clusters: int, n_experts: int
 ) -> NDArray[np.float32] | None:
     """Return known cluster sizes as an array of K proportions, or raise."""
-    if cluster_sizes is None:
+    if cluster_sizes is None or is_named(cluster_sizes, "auto"):
         return None
     if n_experts > n_clusters:
         raise ValueError(
             "The 'cluster_sizes' parameter needs one expert for each cluster. Got "
             f"n_experts={n_experts} for n_clusters={n_clusters}; leave n_experts=None."
         )
+    if isinstance(cluster_sizes, str):  # those of the start
+        return None
     sizes = _numbers("cluster_sizes", cluster_sizes)
     if sizes.shape != (n_clusters,):
         raise ValueError(
@@ -289,16 +298,47 @@ def resolve_sizes(
     return sizes.astype(np.float32)
 
 
-def resolve_start(init: Any, n_rows: int, n_clusters: int, wide: bool) -> NDArray | str:
-    """Return ``init`` as labels (n,), probabilities (n, K) or a name, or raise."""
+def resolve_evenness(
+    cluster_sizes: Any, *, started: bool, wide: bool, one_each: bool
+) -> bool:
+    """Return whether clusters are to be no more even than at the start, or raise.
+
+    ``started`` tells whether training starts from clusters, and ``one_each`` whether
+    there are some, with an expert each.
+    """
+    if is_named(cluster_sizes, "auto"):
+        return started and wide and one_each
+    if not isinstance(cluster_sizes, str):
+        return False
+    if not started:
+        raise ValueError(
+            "cluster_sizes='start' needs clusters to start from. Got init='random', or "
+            "'auto' for rows that start at random; init='kmeans' gives some."
+        )
+    return one_each
+
+
+def is_named(value: Any, name: str) -> bool:
+    """Tell whether a parameter, which may be an array, is a name."""
+    return isinstance(value, str) and value == name
+
+
+def resolve_start(
+    init: Any, n_rows: int, n_clusters: int, width: int | None
+) -> NDArray | str:
+    """Return ``init`` as labels (n,), probabilities (n, K) or a name, or raise.
+
+    "auto" depends on the ``width`` of rows, None of those that are not whitened.
+    """
     if isinstance(init, str):
-        return init if init != "auto" else "kmeans" if wide else "random"
+        return init if init != "auto" else _named_start(width)
     start = _numbers("init", init)
+    names = ", ".join(map(repr, ("auto", "random", *STARTS)))
     if len(start) != n_rows or start.shape[1:] not in {(), (n_clusters,)}:
         raise ValueError(
-            f"The 'init' parameter must be 'auto', 'random', 'kmeans', labels of shape "
-            f"({n_rows},) or probabilities of shape ({n_rows}, {n_clusters}). Got an "
-            f"array of shape {start.shape}."
+            f"The 'init' parameter must be {names}, labels of shape ({n_rows},) or "
+            f"probabilities of shape ({n_rows}, {n_clusters}). Got an array of shape "
+            f"{start.shape}."
         )
     if start.ndim == 1:
         if not np.isin(start, np.arange(n_clusters)).all():
@@ -313,6 +353,12 @@ def resolve_start(init: Any, n_rows: int, n_clusters: int, wide: bool) -> NDArra
             "to 1 in each row."
         )
     return start
+
+
+def _named_start(width: int | None) -> str:
+    if width is None or NARROW_ROWS < width <= WIDE_ROWS:
+        return "random"
+    return "kmeans" if width > WIDE_ROWS else "spectral"
 
 
 def resolve_device(device: str) -> torch.device:

@@ -238,13 +238,14 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     require(names is None or len(names) == n_features, "there are other feature names")
     moments = dict(fitted["_moments"])
     means = moments.pop("mean"), moments.pop("mean_direction")
-    axes = moments.pop("axes")
+    axes, whitening = moments.pop("axes"), moments.pop("whitening")
     coordinates = _n_coordinates(axes, n_features)
     require(
         spec.n_features == coordinates, f"input_shape has not {coordinates} features"
     )
     good = all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
     good &= all(isinstance(number, Real) for number in moments.values())
+    good &= isinstance(whitening, Real | None)
     require(good and moments["n_rows"] > 0, "_moments are not those of the features")
     sizes = fitted.get("cluster_sizes_")
     clusters, children = fitted["expert_labels_"], fitted["expert_children_"]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ._parameters import (
     WIDE_ROWS,
     is_image,
+    is_named,
     layer_sizes,
     resolve_architecture,
     resolve_assignment,
@@ -22,6 +23,7 @@ from ._parameters import (
     resolve_device,
     resolve_directions,
     resolve_epochs,
+    resolve_evenness,
     resolve_experts,
     resolve_latent_dim,
     resolve_precision,
@@ -55,6 +57,7 @@ class Problem:
     weights: Weights
     schedule: str
     sizes: NDArray[np.float32] | None
+    as_even_as_start: bool
     input_noise: float
     consistency: tuple[Consistency, ...]
     plan: TrainingPlan
@@ -139,12 +142,15 @@ def resolve_moments(
     The axes of whitening are those of the first rows: a network has learned them.
     """
     e, moments = estimator, measure(rows, before)
+    if before is not None:
+        return moments
     power = resolve_whitening(
         e.whitening, e.input_shape, e.architecture, e.reconstruction_loss
     )
     counts = mostly_zeros(rows)
     directions = resolve_directions(e.directions, power, counts=counts)
-    if before is None and power is not None and len(rows) > 1:
+    moments.whitening, moments.n_components = power, e.n_components
+    if power is not None and len(rows) > 1:
         moments.directions = directions
         center = moments.plain_scaling(e.reconstruction_loss).center
         moments.axes = principal_axes(rows, center, e.n_components, power)
@@ -168,20 +174,25 @@ def resolve_problem(
     n_features = len(moments.mean)
     shape = resolve_shape(e.input_shape, n_features)
     architecture = resolve_architecture(e.architecture, shape)
-    seen, wide = shape, False  # by the network
+    seen, width = shape, None  # by the network
     if moments.axes is not None:
-        seen, wide = (moments.axes.shape[1],), n_features > WIDE_ROWS
+        seen, width = (moments.axes.shape[1],), n_features
+    wide = width is not None and width > WIDE_ROWS
     asked = resolve_spec(
         e, seen, architecture,
         # More rows than those of a chunk are to come.
         math.inf if is_chunk else n_rows,
-        one_each=wide or e.cluster_sizes is not None or not isinstance(e.init, str),
+        one_each=wide or not isinstance(e.init, str) or not (
+            e.cluster_sizes is None or is_named(e.cluster_sizes, "auto")
+        ),
     )  # fmt: skip
     if spec is not None:
         if e.n_experts == "auto":  # as many as the rows of its first fit were worth
             asked = replace(asked, n_experts=spec.n_experts)
         check_same_network(spec, asked)
-    start = "random" if spec else resolve_start(e.init, n_rows, asked.n_experts, wide)
+        check_same_whitening(moments, e)
+    start = "random" if spec else resolve_start(e.init, n_rows, asked.n_experts, width)
+    started = spec is not None or is_chunk or not is_named(start, "random")
     device = resolve_device(e.device)
     return Problem(
         spec=spec or asked,
@@ -193,6 +204,12 @@ def resolve_problem(
         ),
         schedule=e.entropy_schedule,
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
+        as_even_as_start=resolve_evenness(
+            e.cluster_sizes,
+            started=started,
+            wide=wide,
+            one_each=asked.n_experts == k > 1,
+        ),
         input_noise=e.input_noise,
         consistency=resolve_consistency(
             e.consistency,
@@ -253,6 +270,23 @@ def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
         # A factory may be another object after a round trip through a file.
         and not (callable(value) and callable(getattr(asked, name)))
     )
+
+
+def check_same_whitening(fitted: Moments, estimator: Any) -> None:
+    """Raise where rows are to be whitened in another way than they were at first."""
+    e = estimator
+    power = resolve_whitening(
+        e.whitening, e.input_shape, e.architecture, e.reconstruction_loss
+    )
+    # What "auto" follows.
+    others = "architecture, input_shape or reconstruction_loss"
+    changed = {
+        "whitening" if e.whitening != "auto" else others: power != fitted.whitening,
+        "n_components": power is not None and e.n_components != fitted.n_components,
+        # "auto" is what it was for the first rows.
+        "directions": e.directions not in ("auto", fitted.directions),
+    }
+    check_unchanged(name for name, differs in changed.items() if differs)
 
 
 def check_unchanged(names: Iterable[str]) -> None:

@@ -227,7 +227,7 @@ def test_a_function_gets_rows_in_the_shape_and_the_units_of_x(shape, loss):
     architecture = "conv1d" if shape == (2, 8) else "mlp"
     small(
         consistency=watch, max_epochs=1, input_shape=shape, architecture=architecture,
-        n_experts=None, reconstruction_loss=loss,
+        n_experts=None, reconstruction_loss=loss, init="random",
     ).fit(data)  # fmt: skip
     rows = np.concatenate(seen)
     order, wanted = np.lexsort(rows.T), np.lexsort(data.astype(np.float32).T)

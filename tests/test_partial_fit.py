@@ -141,7 +141,7 @@ def test_copies_of_a_stream_go_on_as_it_does(schedule):
 
 
 def test_schedules_advance_by_a_chunk_as_by_an_epoch():
-    params = {"entropy_schedule": "anneal", "max_epochs": 8}
+    params = {"entropy_schedule": "anneal", "max_epochs": 8, "init": "random"}
     streamed, run = stream(small(**params), 3), small(**params).fit(X)
     name = "batch_entropy_weight"
     assert_allclose(streamed.history_[name][:8], run.history_[name])

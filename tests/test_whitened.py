@@ -35,7 +35,7 @@ def small(**params):
     return MixAEClustering(**settings | params)
 
 
-def test_wide_rows_get_one_expert_each_and_restarts_from_kmeans(monkeypatch):
+def test_how_a_fit_starts_depends_on_how_wide_rows_are(monkeypatch):
     import skmixae._mixae as module
 
     seen = []
@@ -51,6 +51,9 @@ def test_wide_rows_get_one_expert_each_and_restarts_from_kmeans(monkeypatch):
     assert {(p.spec.n_experts, p.start) for p in seen} == {(3, "kmeans")}
     seen.clear()
     small(max_epochs=1).fit(table(n_features=20))
+    assert [(p.spec.n_experts, p.start) for p in seen] == [(3, "spectral")]
+    seen.clear()
+    small(max_epochs=1).fit(table(n_features=60))
     assert [(p.spec.n_experts, p.start) for p in seen] == [(3, "random")]
     seen.clear()
     small(max_epochs=1, n_init=2, init="random", n_experts=4).fit(table())

@@ -88,6 +88,8 @@ class MixtureObjective:
     clusters : Tensor of shape (k,), optional
         The cluster of each expert, once experts are merged: entropies, balance and
         consistency are then those of the clusters.
+    evenness : float
+        The most batch entropy that is rewarded.
     """
 
     reconstruction: Reconstruction
@@ -97,6 +99,7 @@ class MixtureObjective:
     regularisers: Sequence[Regulariser] = ()
     views: Sequence[View] = ()
     clusters: Tensor | None = None
+    evenness: float = 1.0
 
     def step(
         self,
@@ -128,8 +131,12 @@ class MixtureObjective:
 
         ``n_rows`` says how many rows an assignment already averaged stands for.
         """
-        ceiling = _ceiling(assignment, n_rows or len(assignment))
+        ceiling = self._ceiling(assignment, n_rows or len(assignment))
         return self._rewarded(assignment).clamp(max=ceiling)
+
+    def _ceiling(self, assignment: Tensor, n_rows: int) -> float:
+        ceiling = terms.batch_entropy_ceiling(assignment.shape[-1], n_rows)
+        return min(self.evenness, ceiling)
 
     def _merged(self, log_assignment: Tensor) -> Tensor:
         """Return logarithms (b, c) of what clusters have of the experts' (b, k)."""
@@ -187,7 +194,7 @@ class MixtureObjective:
         merged = log_merged.exp()  # (b, c)
         sample_entropy = terms.sample_entropy(log_merged)
         rewarded = self._rewarded(merged)
-        balance = rewarded.clamp(max=_ceiling(merged, len(merged)))
+        balance = rewarded.clamp(max=self._ceiling(merged, len(merged)))
         parts = (reconstruction, sample_entropy, balance, consistency)
         base = self.schedule.base
         weights = base if progress is None else self.schedule.at(progress)
@@ -203,10 +210,6 @@ class MixtureObjective:
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )
         return Step(row, assignment.detach())
-
-
-def _ceiling(assignment: Tensor, n_rows: int) -> float:
-    return terms.batch_entropy_ceiling(assignment.shape[-1], n_rows)
 
 
 def weigh(

@@ -2,7 +2,7 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
-from .initialisation import Teaching, as_probabilities, kmeans_labels
+from .initialisation import STARTS, Teaching, as_probabilities
 from .loop import (
     EpochReport,
     LabelBook,
@@ -20,6 +20,7 @@ from .threads import fed_threads
 from .whitening import mostly_zeros, principal_axes
 
 __all__ = [
+    "STARTS",
     "Agglomeration",
     "Batches",
     "EpochReport",
@@ -39,7 +40,6 @@ __all__ = [
     "agglomerate",
     "as_probabilities",
     "fed_threads",
-    "kmeans_labels",
     "mostly_zeros",
     "principal_axes",
     "shared_rows",

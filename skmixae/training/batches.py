@@ -100,7 +100,8 @@ class Whitening(Scaling):
 class Moments:
     """Running moments of rows, merged block by block (Chan, Golub and LeVeque).
 
-    ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened.
+    ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened; by
+    which power, and to how many coordinates at most, is noted beside them.
     """
 
     n_rows: int = 0
@@ -111,6 +112,8 @@ class Moments:
     highest: float = -np.inf
     axes: NDArray[np.float32] | None = None
     directions: bool = False
+    whitening: float | None = None
+    n_components: int = 0
 
     def update(self, rows: Array) -> None:
         """Take rows (b, features) into account."""

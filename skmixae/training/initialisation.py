@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
+from sklearn.base import ClassifierMixin, ClusterMixin
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +22,10 @@ from .batches import Batches
 # little with more, and all rows are then labelled batch by batch.
 KMEANS_ROWS = 20_000
 KMEANS_ROWS_PER_CLUSTER = 200
+# Spectral clustering takes longer for each, and each row has so many neighbours.
+SPECTRAL_ROWS = 4_000
+SPECTRAL_ROWS_PER_CLUSTER = 40
+NEIGHBOURS = 10
 # Weight of the teaching loss, a mean cross-entropy, beside the reconstruction.
 TEACHING_WEIGHT = 1.0
 
@@ -26,19 +34,62 @@ def kmeans_labels(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.int32]:
     """Return labels (n,) of all rows by k-means centres of a sample of them."""
+    size = max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
+    rows = _sample(batches, size, random_state)
+    model = KMeans(
+        min(n_clusters, len(rows)), n_init=10, copy_x=False, random_state=random_state
+    )
+    return _labels(batches, model.fit(rows))
+
+
+def spectral_labels(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.int32]:
+    """Return labels (n,) by spectral clustering of the graph of neighbours of a sample.
+
+    The other rows have the label of the nearest row of the sample. Clusters are then
+    of any shape, where centres and a random start find round ones.
+    """
+    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
+    rows = _sample(batches, size, random_state)
+    if len(rows) <= NEIGHBOURS * n_clusters:  # too few for a graph with parts
+        return kmeans_labels(batches, n_clusters, random_state)
+    spectral = SpectralClustering(
+        n_clusters, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS,
+        random_state=random_state,
+    )  # fmt: skip
+    with warnings.catch_warnings():  # of a graph in parts: the better
+        warnings.simplefilter("ignore", UserWarning)
+        labels = spectral.fit_predict(rows)
+    return _labels(batches, KNeighborsClassifier(1).fit(rows, labels))
+
+
+def _sample(
+    batches: Batches, size: int, random_state: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Return scaled rows, at most ``size`` of them."""
     n = len(batches)
-    size = min(n, max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters))
+    size = min(n, size)
     sample = np.sort(random_state.choice(n, size, replace=False))
     rows = np.empty((size, batches.scaling.n_coordinates), dtype=np.float32)
     some, n_seen = batches.narrowed(sample), 0
     for _, x in some.in_order():
         rows[n_seen : n_seen + len(x)] = x.cpu().numpy()
         n_seen += len(x)
-    model = KMeans(
-        min(n_clusters, size), n_init=3, copy_x=False, random_state=random_state
-    ).fit(rows)
+    return rows
+
+
+def _labels(batches: Batches, model: ClassifierMixin | ClusterMixin) -> NDArray:
+    """Label all rows, batch by batch."""
     labels = [model.predict(batch.x.cpu().numpy()) for batch in batches.in_order()]
     return np.concatenate(labels)
+
+
+# The ways to start that are known by a name.
+STARTS: dict[str, Callable[..., NDArray]] = {
+    "kmeans": kmeans_labels,
+    "spectral": spectral_labels,
+}
 
 
 def as_probabilities(start: NDArray, n_experts: int) -> NDArray[np.float32]:

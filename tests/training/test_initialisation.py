@@ -19,9 +19,9 @@ from skmixae.training import (
     TrainingPlan,
     as_probabilities,
     initialisation,
-    kmeans_labels,
     train,
 )
+from skmixae.training.initialisation import kmeans_labels
 
 CPU = torch.device("cpu")
 N_CLUSTERS = 4

@@ -1,0 +1,140 @@
+"""What a fit starts from, and what of the start stays: its clusters and their sizes."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from sklearn.datasets import make_blobs, make_circles
+from sklearn.metrics import adjusted_rand_score
+
+from skmixae import MixAEClustering, _fitting
+from skmixae.objective import MixtureObjective, Reconstruction, Weights
+from skmixae.objective.schedule import Constant
+from skmixae.training import STARTS, Batches, Moments, Rows, initialisation
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+CPU = torch.device("cpu")
+RINGS, RING = make_circles(900, noise=0.04, factor=0.4, random_state=0)
+
+
+def batches(X):
+    rows = Rows(X)
+    moments = Moments()
+    for block in rows.blocks():
+        moments.update(block)
+    return Batches(rows, moments.scaling("mse"), 128, CPU)
+
+
+def labels(name, X, n_clusters, seed=0):
+    return STARTS[name](batches(X), n_clusters, np.random.RandomState(seed))
+
+
+def small(**params):
+    settings = {"n_clusters": 3, "n_experts": None, "max_epochs": 3, "random_state": 0}
+    return MixAEClustering(**settings | params)
+
+
+@pytest.mark.parametrize("n_rows", [4000, 300])
+def test_the_spectral_start_follows_shapes_also_from_a_sample(n_rows, monkeypatch):
+    monkeypatch.setattr(initialisation, "SPECTRAL_ROWS", n_rows)
+    assert adjusted_rand_score(RING, labels("spectral", RINGS, 2)) > 0.98
+    assert adjusted_rand_score(RING, labels("kmeans", RINGS, 2)) < 0.1
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_start_is_a_function_of_rows_and_seed(name):
+    first = labels(name, RINGS, 4)
+    assert_array_equal(first, labels(name, RINGS, 4))
+    assert_array_equal(first, labels(name, csr_array(RINGS), 4))
+    assert first.shape == (len(RINGS),)
+    assert_array_equal(np.unique(first), range(4))
+
+
+@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("n", [2, 5, 30])
+@pytest.mark.parametrize("n_clusters", [1, 2, 4])
+def test_a_start_takes_few_rows_and_equal_ones(name, n, n_clusters):
+    rng = np.random.default_rng(0)
+    for X in (rng.normal(size=(n, 3)), np.ones((n, 3))):
+        found = labels(name, X, n_clusters)
+        assert found.shape == (n,)
+        assert set(found) <= set(range(n_clusters))
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_fit_learns_its_start(name):
+    X, y = make_blobs(300, n_features=4, centers=3, random_state=1)
+    model = small(init=name, max_epochs=40).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+
+
+# -- sizes ---------------------------------------------------------------------
+
+# One blob: nothing but the start tells of sizes.
+CLOUD = np.random.default_rng(0).normal(size=(300, 3))
+UNEVEN = np.repeat([0, 1, 2], [210, 60, 30])[np.argsort(np.argsort(CLOUD[:, 0]))]
+
+
+@pytest.mark.parametrize("evenness", [0.2, 0.7, 1.0])
+def test_evenness_caps_what_is_rewarded_of_a_batch(evenness):
+    objective = MixtureObjective(
+        Reconstruction("mse", 1.0), Constant(Weights(1, 1, 1, 0)), evenness=evenness
+    )
+    for scale in (0.1, 1.0, 9.0):
+        logits = scale * torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+        logits[:, 0] += scale
+        usage = logits.softmax(-1).mean(0)
+        entropy = -(usage * usage.log()).sum() / np.log(4)
+        ceiling = 1 - 3 / (2 * 64 * np.log(4))
+        got = objective.balance(logits.softmax(-1))
+        assert_allclose(got, min(float(entropy), ceiling, evenness), rtol=1e-5)
+
+
+def test_sizes_of_the_start_are_not_evened_out():
+    def spread(sizes):
+        model = small(init=UNEVEN, cluster_sizes=sizes, max_epochs=60).fit(CLOUD)
+        shares = model.predict_proba(CLOUD).mean(0)
+        return -(shares * np.log(shares)).sum()
+
+    assert spread("start") < spread(None)
+
+
+def test_a_warm_start_is_as_even_as_what_it_goes_on_from(monkeypatch):
+    seen = []
+    evenness = _fitting._evenness
+    monkeypatch.setattr(
+        _fitting, "_evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
+    )
+    model = small(init=UNEVEN, cluster_sizes="start", warm_start=True).fit(CLOUD)
+    assert_allclose(seen.pop(), [0.7, 0.2, 0.1], atol=1e-6)
+    before = np.bincount(model.labels_, minlength=3) / len(CLOUD)
+    model.fit(CLOUD)
+    assert_allclose(np.sort(seen.pop()), np.sort(before))
+
+
+def test_auto_estimates_sizes_where_wide_rows_start_from_clusters(monkeypatch):
+    seen = []
+    evenness = _fitting._evenness
+    monkeypatch.setattr(
+        _fitting, "_evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
+    )
+    wide = np.random.default_rng(0).normal(size=(60, 101))
+    small(n_init=1).fit(wide)
+    assert len(seen) == 1
+    for others in (
+        {"init": "random"}, {"cluster_sizes": None}, {"n_experts": 4},
+        {"n_clusters": 1}, {"cluster_sizes": [0.5, 0.3, 0.2]},
+    ):  # fmt: skip
+        small(n_init=1, **others).fit(wide)
+    small().fit(CLOUD)
+    assert len(seen) == 1
+
+
+def test_sizes_of_no_start_are_refused():
+    with pytest.raises(ValueError, match="needs clusters to start from"):
+        small(init="random", cluster_sizes="start").fit(CLOUD)
+    with pytest.raises(ValueError, match="needs one expert for each cluster"):
+        small(n_experts=4, cluster_sizes="start").fit(CLOUD)
+    small(cluster_sizes="start").partial_fit(CLOUD)  # where it has no meaning
