@@ -1,0 +1,1 @@
+"""How fast, and how flat in memory: ``python -m benchmarks.speed``."""
