@@ -143,8 +143,9 @@ class MixAEClustering(
         with the squared error, and None otherwise: of images, of series and for
         experts of your own. Experts then reconstruct whitened rows, and
         `reconstruct` turns them back. `partial_fit` whitens by its first chunk.
-    n_components : int, default=100
-        The most principal directions that are kept.
+    n_components : int or "auto", default="auto"
+        The most principal directions that are kept. "auto" is 100, and in rows of more
+        than 50 features no more than have 90 % of the variance.
     directions : bool or "auto", default="auto"
         Whether whitened rows count by their direction alone: they are not centred, and
         brought to one length. "auto" is True where nine in ten values of X are zero,
@@ -320,7 +321,7 @@ class MixAEClustering(
         activation: str = "relu",
         input_shape: tuple[int, ...] | None = None,
         whitening: float | Literal["auto"] | None = "auto",
-        n_components: int = 100,
+        n_components: int | Literal["auto"] = "auto",
         directions: bool | Literal["auto"] = "auto",
         input_noise: float = 0.0,
         reconstruction_loss: Literal["mse", "bce", "cosine"] = "mse",

@@ -19,6 +19,7 @@ from ._parameters import (
     layer_sizes,
     resolve_architecture,
     resolve_assignment,
+    resolve_components,
     resolve_consistency,
     resolve_device,
     resolve_directions,
@@ -149,11 +150,12 @@ def resolve_moments(
     )
     counts = mostly_zeros(rows)
     directions = resolve_directions(e.directions, power, counts=counts)
-    moments.whitening, moments.n_components = power, e.n_components
+    moments.whitening, moments.n_components = power, _noted(e.n_components)
     if power is not None and len(rows) > 1:
         moments.directions = directions
         center = moments.plain_scaling(e.reconstruction_loss).center
-        moments.axes = principal_axes(rows, center, e.n_components, power)
+        most, share = resolve_components(e.n_components, rows.n_features)
+        moments.axes = principal_axes(rows, center, most, power, share=share)
     return moments
 
 
@@ -282,11 +284,17 @@ def check_same_whitening(fitted: Moments, estimator: Any) -> None:
     others = "architecture, input_shape or reconstruction_loss"
     changed = {
         "whitening" if e.whitening != "auto" else others: power != fitted.whitening,
-        "n_components": power is not None and e.n_components != fitted.n_components,
+        "n_components": power is not None
+        and _noted(e.n_components) != fitted.n_components,
         # "auto" is what it was for the first rows.
         "directions": e.directions not in ("auto", fitted.directions),
     }
     check_unchanged(name for name, differs in changed.items() if differs)
+
+
+def _noted(n_components: int | str) -> int:
+    """Return the number that "auto" is noted as, or the number itself."""
+    return 0 if isinstance(n_components, str) else int(n_components)
 
 
 def check_unchanged(names: Iterable[str]) -> None:

@@ -101,7 +101,7 @@ class Moments:
     """Running moments of rows, merged block by block (Chan, Golub and LeVeque).
 
     ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened; by
-    which power, and to how many coordinates at most, is noted beside them.
+    which power, and to how many coordinates at most (0 of "auto"), is noted beside.
     """
 
     n_rows: int = 0

@@ -124,3 +124,13 @@ def test_counts_are_known_by_their_zeros_in_any_container(wrap, share, expected)
     rng = np.random.default_rng(0)
     X = (rng.random((300, 50)) < share) * 1.0
     assert mostly_zeros(Rows(wrap(X))) is expected
+
+
+@pytest.mark.parametrize("X", [correlated(), correlated(9, 20)], ids=["many", "few"])
+def test_the_fewest_directions_with_a_share_of_the_variance_are_kept(X):
+    variances = np.linalg.svd(X - X.mean(0), compute_uv=False) ** 2
+    for share in (0.3, 0.7, 0.9, 0.999):
+        axes = principal_axes(Rows(X), X.mean(0), 100, 0.5, share=share)
+        d = axes.shape[1]
+        assert variances[:d].sum() >= share * variances.sum()
+        assert d == 1 or variances[: d - 1].sum() < share * variances.sum()
