@@ -26,6 +26,8 @@ KMEANS_ROWS_PER_CLUSTER = 200
 SPECTRAL_ROWS = 4_000
 SPECTRAL_ROWS_PER_CLUSTER = 40
 NEIGHBOURS = 10
+# A call for each batch of training would take longer than what it computes.
+ROWS_LABELLED_TOGETHER = 1024
 # Weight of the teaching loss, a mean cross-entropy, beside the reconstruction.
 TEACHING_WEIGHT = 1.0
 
@@ -81,7 +83,8 @@ def _sample(
 
 def _labels(batches: Batches, model: ClassifierMixin | ClusterMixin) -> NDArray:
     """Label all rows, batch by batch."""
-    labels = [model.predict(batch.x.cpu().numpy()) for batch in batches.in_order()]
+    some = batches.in_order(ROWS_LABELLED_TOGETHER)
+    labels = [model.predict(batch.x.cpu().numpy()) for batch in some]
     return np.concatenate(labels)
 
 
