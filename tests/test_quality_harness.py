@@ -424,3 +424,11 @@ def test_the_command_of_tables_writes_a_page(tmp_path, capsys):
     assert page.read_text("utf-8").startswith("# Clustering quality")
     with pytest.raises(SystemExit):
         command.main(["tables", str(tmp_path / "none")])
+
+
+def test_the_page_of_the_docs_is_made_of_the_lines_in_the_repository():
+    written = runs.REPOSITORY / "docs" / "quality.md"
+    source = runs.REPOSITORY / "benchmarks" / "quality" / "measured.jsonl"
+    lines = results.read([source])
+    assert written.read_text("utf-8") == tables.page(tables.latest(lines)) + "\n"
+    assert not any(x["dirty"] or x["limit"] for x in lines)
