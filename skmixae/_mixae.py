@@ -224,10 +224,11 @@ class MixAEClustering(
     init : {"auto", "random", "kmeans", "spectral"} or array-like, default="auto"
         The start: random weights, as in the paper, or clusters that the mixture learns
         in the first tenth of the epochs. Those are of k-means, or of the graph of
-        neighbours ("spectral": of any shape; of a sample of 4000 rows, whose labels
-        the others get), one for each expert; or labels (n_samples,) or probabilities
-        (n_samples, n_experts). "auto" is "spectral" for whitened rows of at most 50
-        features, "kmeans" for those of more than 100, and else "random".
+        neighbours ("spectral", by ``SpectralClustering``: of any shape; of a sample of
+        4000 rows, or 40 for each expert, whose labels the others get), one for each
+        expert; or labels (n_samples,) or probabilities (n_samples, n_experts). "auto"
+        is "spectral" for whitened rows of at most 50 features, "kmeans" for those of
+        more than 100, and else "random".
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None

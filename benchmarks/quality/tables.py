@@ -45,9 +45,9 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
   standardised. Methods that take no sparse rows get them as an array.
 - **The same clock for all methods:** seconds are those of `fit_predict` alone, after
   imports, loading and a fit of 300 rows of noise, which compiles and starts what is
-  compiled and started once. Up to two other runs shared the two cores meanwhile:
-  seconds tell methods of another order apart, not a tenth. Memory is the highest in
-  those seconds, over what the process held before, data included.
+  compiled and started once. Other work shared the two cores meanwhile, with some runs
+  more than with others: seconds tell orders of magnitude apart, no less. Memory is the
+  highest in those seconds, over what the process held before, data included.
 - Accuracy (ACC) is that of the best one-to-one match of clusters and classes
   (Hungarian); NMI is normalised by the arithmetic mean.
 - ClustPy's methods have their own defaults. Of N2D these fail on more than three
