@@ -105,6 +105,9 @@ class _Fit:
             lessons, plan = plan.split(TEACHING_SHARE)
             target = torch.from_numpy(start).to(problem.device)
             self._phase(lessons, Teaching(objective, target))
+            if problem.weights.start:
+                tiny = torch.finfo(target.dtype).tiny
+                objective.log_start = target.clamp(min=tiny).log()
         refining: TrainingPlan | None = None
         if problem.spec.n_experts > problem.n_clusters:
             plan, refining = plan.refined(problem.refinement)
@@ -217,8 +220,11 @@ def conclude(
         torch.tensor(survey.reconstruction),
         torch.tensor(survey.sample_entropy),
         balance.cpu(),
-        # As training met it: over all rows again, the adversary would cost an epoch.
-        torch.tensor(run.kept.terms["consistency"] if run.kept else 0.0),
+        # As training met them: over all rows again, the adversary would cost an epoch.
+        *(
+            torch.tensor(run.kept.terms[name] if run.kept else 0.0)
+            for name in ("consistency", "start")
+        ),
     )
     return Candidate(inference, moments, run, survey, float(total), tree)
 

@@ -103,9 +103,9 @@ class MixAEClustering(
         slightly changed view of it [3]_. Experts to spare follow clusters of any
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
         for each, and up to four times, where that leaves 1000. With ``cluster_sizes``,
-        or labels or probabilities in ``init``, for a single cluster, and for whitened
-        rows of more than 100 features, it is as many as clusters. None is one for each
-        cluster, as in the paper.
+        with labels, probabilities or "mixture" in ``init``, for a single cluster, and
+        for whitened rows of more than 100 features, it is as many as clusters. None is
+        one for each cluster, as in the paper.
     latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
         specialise: an expert that can reconstruct everything tells nothing. "auto" is
@@ -190,6 +190,10 @@ class MixAEClustering(
         are merged by the first that is not "adversarial".
     consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
+    start_weight : float or "auto", default="auto"
+        The weight of the divergence of the assignments from those that training starts
+        from, which holds to them while the experts train. "auto" is 20 for
+        ``init="mixture"`` and else 0: other starts are there to be left.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" is 40, as many as make 300 steps on few rows, and
         as few as make 5000 on many, but no less than 10.
@@ -221,14 +225,18 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start.
-    init : {"auto", "random", "kmeans", "spectral"} or array-like, default="auto"
-        The start: random weights, as in the paper, or clusters that the mixture learns
-        in the first tenth of the epochs. Those are of k-means, or of the graph of
-        neighbours ("spectral", by ``SpectralClustering``: of any shape; of a sample of
-        4000 rows, or 40 for each expert, whose labels the others get), one for each
-        expert; or labels (n_samples,) or probabilities (n_samples, n_experts). "auto"
-        is "spectral" for whitened rows of at most 50 features, "kmeans" for those of
-        more than 100, and else "random".
+    init : str or array-like, default="auto"
+        The start: "random" weights, as in the paper, or clusters that the mixture
+        learns in the first tenth of the epochs, one for each expert. Those are of
+        "kmeans"; of the graph of neighbours, for clusters of any shape ("spectral", by
+        ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
+        labels the others get); or of Gaussians ("mixture", by ``GaussianMixture``,
+        whose probabilities are learned); or labels (n_samples,) or probabilities
+        (n_samples, n_experts). "auto" is "random" for rows that are not whitened and
+        for 51 to 100 features, and "kmeans" for more. Of up to 50 it is "mixture" where
+        rows are as many Gaussians as clusters: where these have a lower Bayesian
+        information criterion than one Gaussian and than twice as many, and at least two
+        rows for each of their parameters. Else it is "spectral".
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
@@ -253,8 +261,9 @@ class MixAEClustering(
         One row an epoch. ``history_["total"]`` is what was minimised and
         ``history_["objective"]`` the same with the weights as configured;
         "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
-        agreement with them that takes its place) and "consistency" are its terms, each
-        with its weight in "reconstruction_weight" and so on; "learning_rate";
+        agreement with them that takes its place), "consistency" and "start" are its
+        terms, each with its weight in "reconstruction_weight" and so on;
+        "learning_rate";
         "expert_share" (of shape (K,)), the share of rows for each expert;
         "label_change", the share of rows whose label changed since the epoch before
         (NaN in the first); and "validation_objective", where rows are held out.
@@ -270,8 +279,8 @@ class MixAEClustering(
         carry about those of their views, and from the entropy of their sizes.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
-        over all rows, and the weighted consistency of the epoch whose weights were
-        kept: what `n_init` compares. It needs no labels.
+        over all rows, and the weighted consistency and divergence from the start of
+        the epoch whose weights were kept: what `n_init` compares. It needs no labels.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
     n_features_in_ : int
@@ -332,6 +341,7 @@ class MixAEClustering(
         cluster_sizes: ArrayLike | Literal["auto", "start"] | None = "auto",
         consistency: Change | Sequence[Change] | None = "auto",
         consistency_weight: float = 20.0,
+        start_weight: float | Literal["auto"] = "auto",
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
         learning_rate: float = 2e-3,
@@ -370,6 +380,7 @@ class MixAEClustering(
         self.cluster_sizes = cluster_sizes
         self.consistency = consistency
         self.consistency_weight = consistency_weight
+        self.start_weight = start_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -490,9 +501,9 @@ class MixAEClustering(
         centre and scale of the rows, and the state of the schedule go on from one chunk
         to the next, also after `fit` or a round trip through pickle. The learning rate
         stays, and schedules advance by a chunk as by an epoch of ``max_epochs``. The
-        start is random; ``init``, ``n_init``, ``cluster_sizes="start"``,
-        ``learning_rate_decay``, ``validation_fraction`` and what stops `fit` early have
-        no meaning here.
+        start is random; ``init``, ``start_weight``, ``n_init``,
+        ``cluster_sizes="start"``, ``learning_rate_decay``, ``validation_fraction`` and
+        what stops `fit` early have no meaning here.
 
         Parameters
         ----------
@@ -830,7 +841,7 @@ class MixAEClustering(
         """Resolve the parameters for some rows, and for the network where one is."""
         if spec is not None and len(self.cluster_sizes_) != self.n_clusters:
             check_unchanged(["n_clusters"])
-        return resolve_problem(self, len(rows), moments, spec, is_chunk=is_chunk)
+        return resolve_problem(self, rows, moments, spec, is_chunk=is_chunk)
 
     def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
         check_is_fitted(self)

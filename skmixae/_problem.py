@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ._parameters import (
     WIDE_ROWS,
+    automatic_start,
     is_image,
     is_named,
     layer_sizes,
@@ -32,6 +33,7 @@ from ._parameters import (
     resolve_shape,
     resolve_sizes,
     resolve_start,
+    resolve_start_weight,
     resolve_whitening,
 )
 from .consistency import Adversarial, Consistency, Context, OwnChange
@@ -44,7 +46,15 @@ from .objective import (
     Weights,
 )
 from .objective.schedule import Constant
-from .training import Moments, Rows, TrainingPlan, mostly_zeros, principal_axes
+from .training import (
+    Batches,
+    Moments,
+    Rows,
+    TrainingPlan,
+    are_gaussians,
+    mostly_zeros,
+    principal_axes,
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,7 @@ def resolve_moments(
 
 def resolve_problem(
     estimator: Any,
-    n_rows: int,
+    rows: Rows,
     moments: Moments,
     spec: NetworkSpec | None = None,
     *,
@@ -172,29 +182,27 @@ def resolve_problem(
     With ``spec`` given, the network is there already: a parameter that would make it
     another one is refused, and ``init`` is not read.
     """
-    e, k = estimator, estimator.n_clusters
-    n_features = len(moments.mean)
-    shape = resolve_shape(e.input_shape, n_features)
+    e, k, n_rows = estimator, estimator.n_clusters, len(rows)
+    shape = resolve_shape(e.input_shape, rows.n_features)
     architecture = resolve_architecture(e.architecture, shape)
-    seen, width = shape, None  # by the network
-    if moments.axes is not None:
-        seen, width = (moments.axes.shape[1],), n_features
-    wide = width is not None and width > WIDE_ROWS
+    axes = moments.axes  # of rows that are whitened
+    wide = axes is not None and rows.n_features > WIDE_ROWS
+    goes_on = spec is not None or is_chunk
+    init = "random" if goes_on else choose_start(e, rows, moments)
     asked = resolve_spec(
-        e, seen, architecture,
+        e,
+        shape if axes is None else (axes.shape[1],),
+        architecture,
         # More rows than those of a chunk are to come.
         math.inf if is_chunk else n_rows,
-        one_each=wide or not isinstance(e.init, str) or not (
-            e.cluster_sizes is None or is_named(e.cluster_sizes, "auto")
-        ),
-    )  # fmt: skip
+        one_each=wide or says_something_of_each_cluster(e, init),
+    )
     if spec is not None:
         if e.n_experts == "auto":  # as many as the rows of its first fit were worth
             asked = replace(asked, n_experts=spec.n_experts)
         check_same_network(spec, asked)
         check_same_whitening(moments, e)
-    start = "random" if spec else resolve_start(e.init, n_rows, asked.n_experts, width)
-    started = spec is not None or is_chunk or not is_named(start, "random")
+    start = resolve_start(init, n_rows, asked.n_experts)
     device = resolve_device(e.device)
     return Problem(
         spec=spec or asked,
@@ -202,13 +210,17 @@ def resolve_problem(
         n_clusters=int(k),
         loss=e.reconstruction_loss,
         weights=Weights(
-            1.0, e.sample_entropy_weight, e.batch_entropy_weight, e.consistency_weight
+            1.0,
+            e.sample_entropy_weight,
+            e.batch_entropy_weight,
+            e.consistency_weight,
+            0.0 if goes_on else resolve_start_weight(e.start_weight, start),
         ),
         schedule=e.entropy_schedule,
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
         as_even_as_start=resolve_evenness(
             e.cluster_sizes,
-            started=started,
+            started=goes_on or not is_named(start, "random"),
             wide=wide,
             one_each=asked.n_experts == k > 1,
         ),
@@ -233,6 +245,35 @@ def resolve_problem(
         n_init=resolve_restarts(e.n_init, n_rows, wide=wide),
         start=start,
         device=device,
+    )
+
+
+def choose_start(estimator: Any, rows: Rows, moments: Moments) -> Any:
+    """Return ``init``, where it is "auto" the name of the start that suits the rows."""
+    e, k = estimator, int(estimator.n_clusters)
+    if not is_named(e.init, "auto"):
+        return e.init
+
+    def gaussians() -> bool:
+        scaling = moments.scaling(e.reconstruction_loss)
+        batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
+        # An expert is a Gaussian: of experts to spare each would be a part of one.
+        return e.n_experts in ("auto", None, k) and are_gaussians(batches, k)
+
+    width = None if moments.axes is None else rows.n_features
+    return automatic_start(width, gaussians)
+
+
+def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:
+    """Tell whether the parameters speak of clusters, each of which has an expert then.
+
+    Known sizes, labels to start from, and Gaussians do.
+    """
+    sizes = estimator.cluster_sizes
+    return (
+        not isinstance(init, str)
+        or init == "mixture"
+        or not (sizes is None or is_named(sizes, "auto"))
     )
 
 

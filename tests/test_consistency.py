@@ -326,7 +326,7 @@ def first_term(change):
 )
 def test_experts_are_merged_by_the_first_view(changes, merges_by):
     rows, model = Rows(X), small(consistency=changes)
-    problem = resolve_problem(model.fit(X), len(rows), model._moments)
+    problem = resolve_problem(model.fit(X), rows, model._moments)
     x = torch.from_numpy(model._moments.scaling("mse").apply(X))
     view = problem.view(rows, model._moments)
     where = Context(rows, model._moments.scaling("mse"), (4, 4), CPU)

@@ -5,13 +5,24 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
-from sklearn.datasets import make_blobs, make_circles
+from sklearn.datasets import load_iris, make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
 
 from skmixae import MixAEClustering, _fitting
+from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
-from skmixae.training import STARTS, Batches, Moments, Rows, initialisation
+from skmixae.training import (
+    STARTS,
+    Batches,
+    Moments,
+    Rows,
+    are_gaussians,
+    as_probabilities,
+    initialisation,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -27,8 +38,12 @@ def batches(X):
     return Batches(rows, moments.scaling("mse"), 128, CPU)
 
 
-def labels(name, X, n_clusters, seed=0):
+def start(name, X, n_clusters, seed=0):
     return STARTS[name](batches(X), n_clusters, np.random.RandomState(seed))
+
+
+def labels(name, X, n_clusters, seed=0):
+    return as_probabilities(start(name, X, n_clusters, seed), n_clusters).argmax(1)
 
 
 def small(**params):
@@ -50,6 +65,10 @@ def test_a_start_is_a_function_of_rows_and_seed(name):
     assert_array_equal(first, labels(name, csr_array(RINGS), 4))
     assert first.shape == (len(RINGS),)
     assert_array_equal(np.unique(first), range(4))
+    whole = start(name, RINGS, 4)
+    assert whole.shape in {(len(RINGS),), (len(RINGS), 4)}
+    if whole.ndim == 2:
+        assert_allclose(whole.sum(1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -68,6 +87,106 @@ def test_a_fit_learns_its_start(name):
     X, y = make_blobs(300, n_features=4, centers=3, random_state=1)
     model = small(init=name, max_epochs=40).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.95
+
+
+# -- Gaussians -----------------------------------------------------------------
+
+SPREAD = np.random.default_rng(0).normal(size=(3, 300, 2))
+SHEARED = np.concatenate(
+    [rows @ [[1, -1.5], [0, 0.4]] + [6 * i, 0] for i, rows in enumerate(SPREAD)]
+)
+IRIS = StandardScaler().fit_transform(load_iris().data)
+
+
+def test_the_mixture_start_is_a_gaussian_mixture_of_the_coordinates():
+    found = start("mixture", SHEARED, 3)
+    rows = np.concatenate([b.x.numpy() for b in batches(SHEARED).in_order()])
+    model = GaussianMixture(3, n_init=5, reg_covar=1e-3, random_state=0)
+    model.fit(rows.astype(float))
+    order = found.argmax(1)[:900:300], model.predict(rows)[:900:300]
+    assert_allclose(
+        found[:, order[0]], model.predict_proba(rows)[:, order[1]], atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "expected"),
+    [
+        (SHEARED, 3, True),
+        (SHEARED, 2, False),  # twice as many are better
+        (SHEARED, 1, False),
+        (SHEARED[:300], 2, False),  # one is better
+        (SHEARED[::30], 3, False),  # 30 rows for 17 parameters
+        (RINGS, 2, False),
+        (IRIS, 3, True),
+    ],
+)
+def test_gaussians_are_told_from_shapes(X, k, expected):
+    assert are_gaussians(batches(X), k) is expected
+    assert are_gaussians(batches(csr_array(X)), k) is expected
+
+
+@pytest.mark.parametrize(
+    ("params", "name", "n_experts"),
+    [
+        ({}, "mixture", 3),
+        ({"n_experts": "auto"}, "mixture", 3),
+        ({"n_experts": 5}, "spectral", 5),
+        ({"n_clusters": 2, "n_experts": "auto"}, "spectral", 10),
+        ({"n_experts": "auto", "init": "spectral"}, "spectral", 10),
+        ({"n_experts": "auto", "init": "mixture"}, "mixture", 3),
+        ({"whitening": None, "n_experts": "auto"}, "random", 10),
+    ],
+)
+def test_auto_starts_from_gaussians_where_rows_are_some(params, name, n_experts):
+    model = small(**params)
+    rows = Rows(SHEARED)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert (problem.start, problem.spec.n_experts) == (name, n_experts)
+    assert problem.weights.start == (20 if name == "mixture" else 0)
+
+
+# -- holding to the start --------------------------------------------------------
+
+
+def test_a_start_that_counts_is_kept():
+    found = GaussianMixture(3, n_init=5, random_state=0).fit_predict(IRIS)
+    model = small(max_epochs="auto").fit(IRIS)
+    assert adjusted_rand_score(found, model.labels_) > 0.9
+    left = small(max_epochs="auto", init="mixture", start_weight=0.0).fit(IRIS)
+    assert adjusted_rand_score(found, left.labels_) < 0.9
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 20.0])
+def test_divergence_from_the_start_is_a_term_of_the_history(weight):
+    model = small(init=UNEVEN, start_weight=weight, max_epochs=30).fit(CLOUD)
+    learned, start = model.history_[3:], model.history_["start"]
+    assert_allclose(learned["start_weight"], weight)
+    assert (start[:3] == 0).all()  # while it is taught
+    assert (learned["start"] > 0).all() == (weight > 0)
+    without = model.set_params(start_weight=0.0).fit(CLOUD).history_[3:]["total"]
+    assert (without == learned["total"]).all() == (weight == 0)
+
+
+def test_a_stronger_weight_stays_closer_to_the_start():
+    ends = [
+        (small(init=UNEVEN, start_weight=w, max_epochs=60).fit(CLOUD).labels_ == UNEVEN)
+        for w in (0.0, 1.0, 100.0)
+    ]
+    close = [float(end.mean()) for end in ends]
+    assert close == sorted(close)
+    assert close[-1] > 0.95
+
+
+def test_a_weight_of_no_start_is_refused_and_has_no_meaning_further_on():
+    with pytest.raises(ValueError, match="needs clusters to start from"):
+        small(init="random", start_weight=1.0).fit(CLOUD)
+    with pytest.raises(ValueError, match="needs clusters to start from"):
+        small(whitening=None, start_weight=1.0).fit(CLOUD)
+    model = small(init=UNEVEN, start_weight=1.0, warm_start=True).fit(CLOUD)
+    assert (model.fit(CLOUD).history_["start_weight"] == 0).all()
+    chunk = small(start_weight=1.0).partial_fit(CLOUD)
+    assert (chunk.history_["start_weight"] == 0).all()
 
 
 # -- sizes ---------------------------------------------------------------------

@@ -132,6 +132,7 @@ EFFECTS = {
     "cluster_sizes": ([0.6, 0.3, 0.1], {}),
     "consistency": (None, {}),
     "consistency_weight": (0.0, {}),
+    "start_weight": (1.0, {"init": "kmeans"}),
     "max_epochs": (4, {}),
     "batch_size": (8, {}),
     "learning_rate": (3e-3, {}),
@@ -192,7 +193,8 @@ def test_device_makes_a_difference(monkeypatch):
 
 
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
-                     "consistency_weight", "weight_decay", "tol"]  # fmt: skip
+                     "consistency_weight", "start_weight", "weight_decay",
+                     "tol"]  # fmt: skip
 POSITIVE_INTEGERS = ["n_clusters", "n_experts", "latent_dim", "batch_size", "n_init",
                      "max_epochs", "n_iter_no_change"]  # fmt: skip
 CHOICES = ["architecture", "assignment_input", "activation", "reconstruction_loss",

@@ -38,10 +38,12 @@ class Terms(NamedTuple):
     sample_entropy: Tensor
     batch_entropy: Tensor  # or the agreement with known sizes, in its place
     consistency: Tensor
+    start: Tensor  # divergence from it
     reconstruction_weight: Tensor
     sample_entropy_weight: Tensor
     batch_entropy_weight: Tensor
     consistency_weight: Tensor
+    start_weight: Tensor
 
 
 class Step(NamedTuple):
@@ -66,10 +68,10 @@ class Reconstruction:
 
 @dataclass
 class MixtureObjective:
-    """Weighted reconstruction, two entropies and consistency.
+    """Weighted reconstruction, two entropies, consistency and what holds to a start.
 
-    ``total = R + alpha * sample_entropy - beta * batch_entropy + gamma * consistency``,
-    with the batch entropy counted up to its finite-batch ceiling.
+    ``total = R + alpha * sample_entropy - beta * batch_entropy + gamma * consistency +
+    delta * start``, with the batch entropy counted up to its finite-batch ceiling.
 
     Parameters
     ----------
@@ -90,6 +92,8 @@ class MixtureObjective:
         consistency are then those of the clusters.
     evenness : float
         The most batch entropy that is rewarded.
+    log_start : Tensor of shape (n, k), optional
+        Logarithms of assignments of all rows, from which the divergence is added.
     """
 
     reconstruction: Reconstruction
@@ -100,6 +104,7 @@ class MixtureObjective:
     views: Sequence[View] = ()
     clusters: Tensor | None = None
     evenness: float = 1.0
+    log_start: Tensor | None = None
 
     def step(
         self,
@@ -116,15 +121,19 @@ class MixtureObjective:
             network, x, index, self._merged(log_assignment).detach(), generator
         )
         errors = self.reconstruction(out.decoded, x)  # (b, k)
-        return self.assemble(log_assignment, errors, consistency, progress)
+        start = x.new_zeros(())
+        if self.log_start is not None:
+            start = terms.divergence(self.log_start[index], log_assignment)
+        return self.assemble(log_assignment, errors, consistency, start, progress)
 
     @torch.no_grad()
     def evaluate(self, network: Network, x: Tensor) -> Step:
-        """Return the terms of rows ``x`` without noise, consistency or side effects."""
+        """Return the terms of rows ``x`` that are functions of them alone."""
         out = network(x)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.reconstruction(out.decoded, x)
-        return self.assemble(log_assignment, errors, errors.new_zeros(()), None)
+        none = errors.new_zeros(())
+        return self.assemble(log_assignment, errors, none, none, None)
 
     def balance(self, assignment: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.
@@ -185,6 +194,7 @@ class MixtureObjective:
         log_assignment: Tensor,
         errors: Tensor,
         consistency: Tensor,
+        start: Tensor,
         progress: float | None,
     ) -> Step:
         """Weigh the terms; ``progress=None`` weighs as configured, unobserved."""
@@ -195,7 +205,7 @@ class MixtureObjective:
         sample_entropy = terms.sample_entropy(log_merged)
         rewarded = self._rewarded(merged)
         balance = rewarded.clamp(max=self._ceiling(merged, len(merged)))
-        parts = (reconstruction, sample_entropy, balance, consistency)
+        parts = (reconstruction, sample_entropy, balance, consistency, start)
         base = self.schedule.base
         weights = base if progress is None else self.schedule.at(progress)
         if progress is not None:
@@ -207,6 +217,7 @@ class MixtureObjective:
             sample_entropy.detach(),
             rewarded.detach(),
             consistency.detach(),
+            start.detach(),
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )
         return Step(row, assignment.detach())
@@ -218,6 +229,7 @@ def weigh(
     sample_entropy: Tensor,
     balance: Tensor,
     consistency: Tensor,
+    start: Tensor,
 ) -> Tensor:
     """Add the terms up: balance is rewarded, the others are paid for."""
     return (
@@ -225,4 +237,5 @@ def weigh(
         + weights.sample_entropy * sample_entropy
         - weights.batch_entropy * balance
         + weights.consistency * consistency
+        + weights.start * start
     )

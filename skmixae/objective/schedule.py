@@ -24,6 +24,7 @@ class Weights(NamedTuple):
     sample_entropy: float | Tensor
     batch_entropy: float | Tensor
     consistency: float | Tensor
+    start: float | Tensor = 0.0
 
 
 class Constant:

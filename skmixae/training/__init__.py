@@ -2,7 +2,7 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
-from .initialisation import STARTS, Teaching, as_probabilities
+from .initialisation import STARTS, Teaching, are_gaussians, as_probabilities
 from .loop import (
     EpochReport,
     LabelBook,
@@ -38,6 +38,7 @@ __all__ = [
     "TrainingRun",
     "Whitening",
     "agglomerate",
+    "are_gaussians",
     "as_probabilities",
     "fed_threads",
     "mostly_zeros",
