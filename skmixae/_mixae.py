@@ -224,7 +224,8 @@ class MixAEClustering(
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
-        make 60,000 rows: there much depends on the start.
+        make 60,000 rows: there much depends on the start. It is 2 where ``init="auto"``
+        tries two starts.
     init : str or array-like, default="auto"
         The start: "random" weights, as in the paper, or clusters that the mixture
         learns in the first tenth of the epochs, one for each expert. Those are of
@@ -236,7 +237,9 @@ class MixAEClustering(
         for 51 to 100 features, and "kmeans" for more. Of up to 50 it is "mixture" where
         rows are as many Gaussians as clusters: where these have a lower Bayesian
         information criterion than one Gaussian and than twice as many, and at least two
-        rows for each of their parameters. Else it is "spectral".
+        rows for each of their parameters. Else it is "spectral"; but with an expert
+        for each cluster, and unless the graph falls into that many parts, restarts take
+        turns between that and "kmeans", which must have an objective lower by 0.15.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
@@ -465,21 +468,22 @@ class MixAEClustering(
             attributes=partial(self._fitted, problem, rows, moments),
             verbose=self.verbose,
         )  # fmt: skip
-        best: Candidate | None = None
+        best, lowest = None, np.inf
         interruption: BaseException | None = None
-        for seed in _seeds(self.random_state, n_init):
+        seeds = _seeds(self.random_state, n_init)
+        for seed, restart in zip(seeds, problem.restarts(), strict=False):
             network = deepcopy(self.module_) if warm else new_network(problem, seed)
             network.to(problem.device)
             monitor.begin_restart(network)
             candidate: Candidate | None
             try:
                 candidate = fit_once(
-                    problem, network, rows, moments, seed, monitor, clusters=clusters
+                    restart, network, rows, moments, seed, monitor, clusters=clusters
                 )
             except BaseException as error:
                 candidate, interruption = getattr(error, "candidate", None), error
-            if candidate and (best is None or candidate.objective < best.objective):
-                best = candidate
+            if candidate and candidate.objective + restart.handicap < lowest:
+                best, lowest = candidate, candidate.objective + restart.handicap
             if (
                 not candidate
                 or interruption

@@ -76,6 +76,9 @@ RESTARTS, RESTARTED_ROWS = 5, 60_000
 # neighbours: "auto" starts from it. On breast cancer and circles a random start failed
 # with some seeds; on 64 pixels it was the better one.
 NARROW_ROWS = 50
+# How much lower the objective must be from another start than the first, in restarts
+# that try some: seeds differ by as much.
+MARGIN = 0.15
 # What holds rows to the Gaussians that training started from, by "auto": as much as to
 # what they are when changed a little. With none, iris went from .97 back to .79.
 MIXTURE_WEIGHT = 20.0
@@ -174,11 +177,16 @@ def resolve_directions(
     return bool(directions)
 
 
-def resolve_restarts(n_init: int | str, n_rows: int, *, wide: bool) -> int:
-    """Return the number of restarts: "auto" is some on wide rows that are not many."""
+def resolve_restarts(
+    n_init: int | str, n_rows: int, *, wide: bool, n_starts: int
+) -> int:
+    """Return the number of restarts.
+
+    "auto" is some on wide rows that are not many, and else one from each start.
+    """
     if not isinstance(n_init, str):
         return int(n_init)
-    return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if wide else 1
+    return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if wide else n_starts
 
 
 def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
@@ -339,16 +347,25 @@ def is_named(value: Any, name: str) -> bool:
     return isinstance(value, str) and value == name
 
 
-def automatic_start(width: int | None, gaussians: Callable[[], bool]) -> str:
-    """Return the name of the start that suits rows of a width, None if not whitened.
+def automatic_starts(
+    width: int | None,
+    *,
+    spare: bool,
+    gaussians: Callable[[], bool],
+    parts: Callable[[], bool],
+) -> tuple[str, ...]:
+    """Return the starts that suit rows of a width, None if not whitened.
 
-    ``gaussians`` tells whether they are as many Gaussians as clusters.
+    They depend on whether there are experts to ``spare``, and on whether rows are
+    as many ``gaussians`` as clusters, or as many ``parts`` of a graph.
     """
     if width is None or NARROW_ROWS < width <= WIDE_ROWS:
-        return "random"
+        return ("random",)
     if width > WIDE_ROWS:
-        return "kmeans"
-    return "mixture" if gaussians() else "spectral"
+        return ("kmeans",)
+    if gaussians():
+        return ("mixture",)
+    return ("spectral",) if spare or parts() else ("spectral", "kmeans")
 
 
 def resolve_start_weight(start_weight: float | str, start: Any) -> float:

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from ._parameters import (
+    MARGIN,
     WIDE_ROWS,
-    automatic_start,
+    automatic_starts,
     is_image,
     is_named,
     layer_sizes,
@@ -52,6 +53,7 @@ from .training import (
     Rows,
     TrainingPlan,
     are_gaussians,
+    are_in_parts,
     mostly_zeros,
     principal_axes,
 )
@@ -77,7 +79,16 @@ class Problem:
     refinement: float  # share of the epochs
     n_init: int
     start: NDArray | str  # labels or probabilities, or the name of a way to start
+    other_starts: tuple[str, ...]  # which restarts try in turn
     device: torch.device
+    handicap: float = 0.0  # added to the objective where restarts are compared
+
+    def restarts(self) -> list[Problem]:
+        """Return the problem of each restart, from one start after the other."""
+        starts = [self]
+        for name in self.other_starts:
+            starts.append(replace(self, start=name, handicap=MARGIN))
+        return [starts[i % len(starts)] for i in range(self.n_init)]
 
     def objective(
         self, rows: Rows, moments: Moments, schedule: Constant | None = None
@@ -188,7 +199,7 @@ def resolve_problem(
     axes = moments.axes  # of rows that are whitened
     wide = axes is not None and rows.n_features > WIDE_ROWS
     goes_on = spec is not None or is_chunk
-    init = "random" if goes_on else choose_start(e, rows, moments)
+    init, *others = ["random"] if goes_on else choose_starts(e, rows, moments)
     asked = resolve_spec(
         e,
         shape if axes is None else (axes.shape[1],),
@@ -242,26 +253,33 @@ def resolve_problem(
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
-        n_init=resolve_restarts(e.n_init, n_rows, wide=wide),
+        n_init=resolve_restarts(e.n_init, n_rows, wide=wide, n_starts=1 + len(others)),
         start=start,
+        other_starts=tuple(others),
         device=device,
     )
 
 
-def choose_start(estimator: Any, rows: Rows, moments: Moments) -> Any:
-    """Return ``init``, where it is "auto" the name of the start that suits the rows."""
+def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ...]:
+    """Return ``init``; of "auto", the names of the starts that suit the rows."""
     e, k = estimator, int(estimator.n_clusters)
     if not is_named(e.init, "auto"):
-        return e.init
-
-    def gaussians() -> bool:
-        scaling = moments.scaling(e.reconstruction_loss)
-        batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
-        # An expert is a Gaussian: of experts to spare each would be a part of one.
-        return e.n_experts in ("auto", None, k) and are_gaussians(batches, k)
-
-    width = None if moments.axes is None else rows.n_features
-    return automatic_start(width, gaussians)
+        return (e.init,)
+    if k == 1:
+        return ("random",)
+    scaling = moments.scaling(e.reconstruction_loss)
+    batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
+    # An expert is a Gaussian, or a part: of experts to spare each would be some of one.
+    one_each = says_something_of_each_cluster(e, "auto")
+    n_experts = resolve_experts(e.n_experts, k, len(rows), one_each=one_each)
+    return automatic_starts(
+        None if moments.axes is None else rows.n_features,
+        spare=n_experts > k,
+        gaussians=lambda: (
+            e.n_experts in ("auto", None, k) and are_gaussians(batches, k)
+        ),
+        parts=lambda: are_in_parts(batches, k),
+    )
 
 
 def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:

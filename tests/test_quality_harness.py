@@ -325,6 +325,19 @@ def test_shapes_are_1500_standardised_rows(name, n_classes):
     np.testing.assert_allclose(problem.rows.std(axis=0), 1, rtol=1e-4)
 
 
+def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    monkeypatch.setattr(command, "DATASETS", datasets.DATASETS)
+    path = tmp_path / "penguins.dat"
+    path.write_text("@relation penguins\n@data\n1, 20.5, Gentoo\n3, 10.5, Adelie\n")
+    options = command.new_parser().parse_args(["--datasets", "moons", str(path)])
+    assert options.datasets == ["moons", "penguins"]
+    problem = datasets.load("penguins")
+    np.testing.assert_allclose(problem.rows, [[-1, 1], [1, -1]])
+    assert problem.classes.tolist() == ["Gentoo", "Adelie"]
+    assert problem.n_clusters == 2
+
+
 def test_mixae_is_the_default_and_is_told_classes_and_shape_alone():
     task = TASK._replace(input_shape=(2, 2))
     expected = MixAEClustering(3, input_shape=(2, 2), random_state=7).get_params()

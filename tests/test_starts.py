@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from skmixae import MixAEClustering, _fitting
+from skmixae import MixAEClustering, _fitting, _mixae, _problem
 from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
@@ -20,6 +20,7 @@ from skmixae.training import (
     Moments,
     Rows,
     are_gaussians,
+    are_in_parts,
     as_probabilities,
     initialisation,
 )
@@ -27,6 +28,9 @@ from skmixae.training import (
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 CPU = torch.device("cpu")
+# One blob, of which nothing but a start tells clusters.
+CLOUD = np.random.default_rng(0).normal(size=(300, 3))
+UNEVEN = np.repeat([0, 1, 2], [210, 60, 30])[np.argsort(np.argsort(CLOUD[:, 0]))]
 RINGS, RING = make_circles(900, noise=0.04, factor=0.4, random_state=0)
 
 
@@ -143,7 +147,66 @@ def test_auto_starts_from_gaussians_where_rows_are_some(params, name, n_experts)
     rows = Rows(SHEARED)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.spec.n_experts) == (name, n_experts)
+    assert problem.other_starts == ()
     assert problem.weights.start == (20 if name == "mixture" else 0)
+
+
+# -- several starts ----------------------------------------------------------------
+
+TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "expected"),
+    [
+        (RINGS, 2, True),
+        (RINGS, 1, False),
+        (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 3, True),
+        (CLOUD, 2, False),
+        (TAILED, 2, False),
+        (CLOUD[:20], 2, False),  # each row has ten neighbours
+    ],
+)
+def test_parts_of_the_graph_are_told_from_clusters_of_it(X, k, expected):
+    assert are_in_parts(batches(X), k) is expected
+
+
+@pytest.mark.parametrize(
+    ("X", "params", "starts"),
+    [
+        (TAILED, {}, ["spectral", "kmeans"]),
+        (TAILED, {"n_init": 1}, ["spectral"]),
+        (TAILED, {"n_init": 3}, ["spectral", "kmeans", "spectral"]),
+        (TAILED, {"init": "spectral"}, ["spectral"]),
+        (TAILED, {"init": "kmeans", "n_init": 2}, ["kmeans", "kmeans"]),
+        (TAILED, {"n_clusters": 1}, ["random"]),
+        (TAILED, {"n_experts": 5}, ["spectral"]),
+        (TAILED, {"n_experts": "auto"}, ["spectral", "kmeans"]),
+        (RINGS, {}, ["spectral"]),
+        (RINGS, {"n_experts": "auto"}, ["spectral"]),
+    ],
+)
+def test_restarts_take_turns_among_the_starts(X, params, starts):
+    model, rows = small(**{"n_clusters": 2} | params), Rows(X)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert [restart.start for restart in problem.restarts()] == starts
+
+
+@pytest.mark.parametrize("handicap", [0.0, 1e9])
+def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
+    monkeypatch.setattr(_problem, "MARGIN", handicap)
+    seen = []
+    fit_once = _mixae.fit_once
+
+    def spy(problem, *args, **kwargs):
+        candidate = fit_once(problem, *args, **kwargs)
+        seen.append((candidate.objective + problem.handicap, candidate.objective))
+        return candidate
+
+    monkeypatch.setattr(_mixae, "fit_once", spy)
+    model = small(n_clusters=2, n_init=4, max_epochs=20).fit(TAILED)
+    assert [pair[0] - pair[1] for pair in seen] == [0, handicap] * 2
+    assert model.objective_ == min(seen)[1]
 
 
 # -- holding to the start --------------------------------------------------------
@@ -190,10 +253,6 @@ def test_a_weight_of_no_start_is_refused_and_has_no_meaning_further_on():
 
 
 # -- sizes ---------------------------------------------------------------------
-
-# One blob: nothing but the start tells of sizes.
-CLOUD = np.random.default_rng(0).normal(size=(300, 3))
-UNEVEN = np.repeat([0, 1, 2], [210, 60, 30])[np.argsort(np.argsort(CLOUD[:, 0]))]
 
 
 @pytest.mark.parametrize("evenness", [0.2, 0.7, 1.0])

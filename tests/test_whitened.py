@@ -51,7 +51,10 @@ def test_how_a_fit_starts_depends_on_how_wide_rows_are(monkeypatch):
     assert {(p.spec.n_experts, p.start) for p in seen} == {(3, "kmeans")}
     seen.clear()
     small(max_epochs=1).fit(table(n_features=20))
-    assert [(p.spec.n_experts, p.start) for p in seen] == [(3, "spectral")]
+    assert [(p.spec.n_experts, p.start) for p in seen] == [
+        (3, "spectral"),
+        (3, "kmeans"),
+    ]
     seen.clear()
     small(max_epochs=1).fit(table(n_features=60))
     assert [(p.spec.n_experts, p.start) for p in seen] == [(3, "random")]

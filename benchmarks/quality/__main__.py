@@ -21,7 +21,7 @@ from rich.progress import (
 
 from benchmarks._report import positive, shortened
 from benchmarks.quality import runs, tables
-from benchmarks.quality.datasets import DATASETS
+from benchmarks.quality.datasets import DATASETS, add_file
 from benchmarks.quality.methods import METHODS, Variant, parse
 
 EPILOG = """\
@@ -76,7 +76,10 @@ def new_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--datasets", nargs="+", default=["digits"], choices=DATASETS, metavar="NAME")
+    add(
+        "--datasets", nargs="+", default=["digits"], type=dataset, metavar="NAME",
+        help="or files of comma-separated rows, with the class as the last value",
+    )  # fmt: skip
     add(
         "--methods", nargs="+", default=[parse("kmeans"), parse("mixae")], type=variant,
         metavar="NAME[:PARAMETER=VALUE,...]",
@@ -97,6 +100,17 @@ def new_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--list", action="store_true", help="list the data sets and the methods")
     return parser
+
+
+def dataset(text: str) -> str:
+    """Read the name of a data set, or of a file of rows."""
+    if text in DATASETS:
+        return text
+    if Path(text).is_file():
+        return add_file(Path(text))
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is neither a file nor one of {', '.join(DATASETS)}"
+    )
 
 
 def variant(text: str) -> Variant:

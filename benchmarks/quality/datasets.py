@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,23 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "varied": _shape(toy.make_blobs, 170, cluster_std=[1.0, 2.5, 0.5]),
     "aniso": partial(scaled, _sheared_blobs),
 }
+
+
+def add_file(path: Path) -> str:
+    """Add a file of rows to the data sets, and return the name that it has there.
+
+    Values are separated by commas, the last of a line is its class, and lines that
+    start with "@" say something else, as in KEEL's files.
+    """
+    DATASETS[path.stem] = partial(scaled, partial(_read, path))
+    return path.stem
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with open(path, encoding="utf-8") as file:
+        lines = [line.rstrip("\n").split(",") for line in file if line[:1] != "@"]
+    rows = np.array([line[:-1] for line in lines], dtype=np.float64)
+    return rows, np.array([line[-1].strip() for line in lines])
 
 
 def load(name: str, max_rows: int | None = None) -> Problem:

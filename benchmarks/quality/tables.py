@@ -108,16 +108,18 @@ def section(title: str, introduction: str | None, body: str) -> list[str]:
 def latest(lines: Iterable[Line]) -> list[Line]:
     """Keep the newest line of each run, in the order of data sets and methods."""
     newest = {results.key(line, with_version=False): line for line in lines}
-    order = (list(DATASETS), list(METHODS))
 
-    def place(line: Line) -> tuple[int, ...]:
-        names = (line["dataset"], line["method"])
-        return tuple(
-            known.index(name) if name in known else len(known)
-            for name, known in zip(names, order, strict=True)
-        )
+    def place(name: str, known: Iterable[str]) -> tuple[int, str]:
+        known = list(known)  # others, files of rows, come last
+        return (known.index(name) if name in known else len(known)), name
 
-    return sorted(newest.values(), key=lambda x: (*place(x), label(x), x["seed"]))
+    return sorted(
+        newest.values(),
+        key=lambda x: (
+            place(x["dataset"], DATASETS), place(x["method"], METHODS), label(x),
+            x["seed"],
+        ),
+    )  # fmt: skip
 
 
 def label(line: Line) -> str:

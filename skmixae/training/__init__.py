@@ -2,7 +2,13 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
-from .initialisation import STARTS, Teaching, are_gaussians, as_probabilities
+from .initialisation import (
+    STARTS,
+    Teaching,
+    are_gaussians,
+    are_in_parts,
+    as_probabilities,
+)
 from .loop import (
     EpochReport,
     LabelBook,
@@ -39,6 +45,7 @@ __all__ = [
     "Whitening",
     "agglomerate",
     "are_gaussians",
+    "are_in_parts",
     "as_probabilities",
     "fed_threads",
     "mostly_zeros",

@@ -27,6 +27,9 @@ KMEANS_ROWS_PER_CLUSTER = 200
 SPECTRAL_ROWS = 4_000
 SPECTRAL_ROWS_PER_CLUSTER = 40
 NEIGHBOURS = 10
+# Parts of the graph of neighbours have no more than this share of its edges between
+# them: two rings .000, half-moons .001; of tables that have none, .02 and more.
+EDGES_BETWEEN_PARTS = 0.005
 # Gaussians are of so many rows, and asked for where each of their parameters has some:
 # of a single row each, the criterion knows nothing (breast cancer: 991 on 569 rows).
 MIXTURE_ROWS = 4_000
@@ -64,14 +67,36 @@ def spectral_labels(
     rows = _sample(batches, size, random_state)
     if len(rows) <= NEIGHBOURS * n_clusters:  # too few for a graph with parts
         return kmeans_labels(batches, n_clusters, random_state)
-    spectral = SpectralClustering(
+    labels = _spectral(rows, n_clusters, random_state).labels_
+    return _looked_at(batches, KNeighborsClassifier(1).fit(rows, labels).predict)
+
+
+def are_in_parts(batches: Batches, n_clusters: int) -> bool:
+    """Tell whether the graph of neighbours falls into as many parts as clusters.
+
+    By the share of its edges between the clusters that `spectral_labels` finds. Where
+    it does not, these clusters are a few odd rows and the rest as often as not. The
+    seed is always the same, for this is a question about the data.
+    """
+    rows = _sample(batches, SPECTRAL_ROWS, np.random.RandomState(0))
+    if not 1 < n_clusters < len(rows) / NEIGHBOURS:
+        return False
+    model = _spectral(rows, n_clusters, np.random.RandomState(0))
+    edges = model.affinity_matrix_.tocoo()
+    between = model.labels_[edges.row] != model.labels_[edges.col]
+    return bool(edges.data[between].sum() <= EDGES_BETWEEN_PARTS * edges.data.sum())
+
+
+def _spectral(
+    rows: NDArray[np.float32], n_clusters: int, random_state: np.random.RandomState
+) -> SpectralClustering:
+    model = SpectralClustering(
         n_clusters, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS,
         random_state=random_state,
     )  # fmt: skip
     with warnings.catch_warnings():  # of a graph in parts: the better
         warnings.simplefilter("ignore", UserWarning)
-        labels = spectral.fit_predict(rows)
-    return _looked_at(batches, KNeighborsClassifier(1).fit(rows, labels).predict)
+        return model.fit(rows)
 
 
 def mixture_probabilities(
