@@ -249,7 +249,8 @@ class MixAEClustering(
         "cpu", "cuda", "cuda:1" ..., "mps", or the fastest at hand.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The type of the products in training; weights stay float32, and so does all
-        inference. "auto" is bfloat16 on GPUs that have it.
+        inference. "auto" is bfloat16 on GPUs that have it, and on processors that
+        multiply matrices of it (AMX) where all hidden layers have at least 128 units.
     verbose : int, default=0
         1 prints a line for each restart, 2 one for each epoch.
 

@@ -248,7 +248,9 @@ def resolve_problem(
             weight_decay=e.weight_decay,
             tol=e.tol,
             n_iter_no_change=e.n_iter_no_change,
-            precision=resolve_precision(e.precision, device),
+            precision=resolve_precision(
+                e.precision, device, (spec or asked).hidden_layer_sizes
+            ),
         ),
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,

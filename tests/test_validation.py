@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from skmixae import MixAEClustering
-from skmixae._parameters import CONSTRAINTS, resolve_device
+from skmixae._parameters import CONSTRAINTS, resolve_device, resolve_precision
 from skmixae.consistency import Affine
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -190,6 +190,29 @@ def test_device_makes_a_difference(monkeypatch):
     monkeypatch.undo()  # a torch built for CUDA would believe it
     model = small(device="cpu").fit(X)
     assert next(model.module_.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes", "expected"),
+    [
+        ("cuda", (48, 48), torch.bfloat16),
+        ("cpu", (256, 128), torch.bfloat16),
+        ("cpu", (256, 127), torch.float32),
+        ("mps", (256, 256), torch.float32),
+    ],
+)
+def test_auto_precision_is_half_where_that_is_faster(
+    device, sizes, expected, monkeypatch
+):
+    device = torch.device(device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, False)
+    assert resolve_precision("auto", device, sizes) is expected
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # of older releases
+    assert resolve_precision("auto", device, sizes) is torch.float32
+    for name in ("bfloat16", "float32"):
+        assert resolve_precision(name, device, sizes) is getattr(torch, name)
 
 
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
