@@ -1,7 +1,6 @@
 """What the pictures of samples are made of: a grid of blocks, and how rows look in one.
 
-A new look is one class with a size, ``explain`` and ``draw``, and a line in
-`plotting.py`.
+A new look is one class with a size, ``explain`` and ``draw``, and a line in `look_of`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Of the palette of Okabe and Ito.
-INK, ORANGE, VERMILION, FAINT = "#000000", "#E69F00", "#D55E00", "#bbbbbb"
-FONT = 8
-# Features up to which each has a marker; beyond which two lines would hide one another.
-MARKERS, LONG = 12, 150
+from .figure import FAINT, FONT, INK, MARKERS, ORANGE, VERMILION
+
+# Features beyond which two lines would hide one another.
+LONG = 150
 
 # Inches: of a block's title, between blocks, around all, above them for a title, below
 # them for a legend, left of them for the names of rows.
@@ -35,11 +33,11 @@ class Grid:
     ----------
     n_blocks : int
         How many.
-    look : Images, Lines or Points
+    look : Look
         What is drawn in them, which has a width, a height, and names to its left.
     """
 
-    def __init__(self, n_blocks: int, look: Images | Lines | Points) -> None:
+    def __init__(self, n_blocks: int, look: Look) -> None:
         self.n_blocks, self.block = n_blocks, (look.width, look.height)
         self.names = _NAMES if look.named else 0.0
         self.step = (look.width + _GAP, look.height + _TITLE + _GAP)
@@ -208,6 +206,35 @@ class Points:
         ax.plot(*others.T, **_EXPERT_POINT)
         ax.plot(*samples.T, **_SAMPLE_POINT)
         ax.set_aspect("equal", adjustable="datalim")
+
+
+# The way rows are drawn: one of these.
+Look = Images | Lines | Points
+
+
+def kind_of(shape: tuple[int, ...], image: bool) -> str:
+    """Return how rows of a shape are drawn."""
+    if image:
+        return "images"
+    return "points" if shape == (2,) else "lines"
+
+
+def look_of(
+    samples: NDArray[Any], n_shown: int, shape: tuple[int, ...], image: bool, cmap: Any
+) -> Look:
+    """Return what draws samples (n, features) of a shape, ``n_shown`` in a block."""
+    kind = kind_of(shape, image)
+    if kind == "images":
+        return Images(samples, n_shown, shape, cmap)
+    return Points(samples) if kind == "points" else Lines(samples, n_shown, shape)
+
+
+def default_n_samples(shape: tuple[int, ...], image: bool) -> int:
+    """Return how many rows of a shape a block has room for."""
+    kind = kind_of(shape, image)
+    if kind == "points":
+        return 200
+    return 4 if kind == "lines" and shape[-1] > LONG else 8
 
 
 _SAMPLE_POINT = {"color": INK, "marker": ".", "markersize": 2, "linestyle": ""}
