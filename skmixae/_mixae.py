@@ -601,6 +601,42 @@ class MixAEClustering(
         inference, rows = self._look(X)
         return inference.probabilities(rows)
 
+    def predict_expert_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the probability of each expert for each row.
+
+        Those of the experts of a cluster, which ``expert_labels_`` names, add up to
+        what `predict_proba` returns.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_experts), float32
+            Rows sum to one.
+        """
+        inference, rows = self._look(X)
+        return inference.expert_probabilities(rows)
+
+    def encode(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return what every expert encodes each row to.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        latents : ndarray of shape (n_samples, n_experts, latent_dim), float32
+            The latents of all experts, those too that the row does not belong to;
+            `transform` returns those of its own.
+        """
+        inference, rows = self._look(X)
+        return inference.latents(rows)
+
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the latents of each row.
 

@@ -58,6 +58,14 @@ class Inference:
         """Return the probability of each cluster for each row, (n, c)."""
         return self._collect(rows, lambda x: self._cluster(self.network.assign(x)))
 
+    def expert_probabilities(self, rows: Rows) -> FloatArray:
+        """Return the probabilities of the experts, (n, k)."""
+        return self._collect(rows, lambda x: self.network.assign(x).softmax(-1))
+
+    def latents(self, rows: Rows) -> FloatArray:
+        """Return the latents of all experts, (n, k, d)."""
+        return self._collect(rows, lambda x: self.network.encode(x)[1])
+
     def codes(self, rows: Rows) -> FloatArray:
         """Return each row's latents in its expert's block of columns, (n, k * d)."""
 

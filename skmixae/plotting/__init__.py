@@ -6,7 +6,20 @@ again. Colours are of the palette of Okabe and Ito, which the colour-blind can t
 apart; lines also differ in style or width, so that a print in grey says the same.
 """
 
+from .certainty import CertaintyDisplay
 from .history import TrainingHistoryDisplay
+from .latents import LatentMapDisplay
+from .matrix import ClusterClassDisplay
+from .outliers import OutlierDisplay
 from .samples import ClusterSamplesDisplay
+from .tree import ExpertTreeDisplay
 
-__all__ = ["ClusterSamplesDisplay", "TrainingHistoryDisplay"]
+__all__ = [
+    "CertaintyDisplay",
+    "ClusterClassDisplay",
+    "ClusterSamplesDisplay",
+    "ExpertTreeDisplay",
+    "LatentMapDisplay",
+    "OutlierDisplay",
+    "TrainingHistoryDisplay",
+]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 # Of the palette of Okabe and Ito, which the colour-blind can tell apart.
 INK, ORANGE, VERMILION, FAINT = "#000000", "#E69F00", "#D55E00", "#bbbbbb"
 GREEN, BLUE, PURPLE = "#009E73", "#0072B2", "#CC79A7"
 FONT = 8
 # Points up to which each has a marker.
 MARKERS = 12
+# Inches around axes: left and below for names and numbers, right, above for a title.
+_LEFT, _BELOW, _RIGHT, _ABOVE = 0.95, 0.75, 0.3, 0.35
 
 
 def import_pyplot(caller: str) -> Any:
@@ -22,3 +27,18 @@ def import_pyplot(caller: str) -> Any:
             "`pip install 'skmixae[plot]'` or `pip install matplotlib`."
         ) from error
     return plt
+
+
+def new_axes(plt: Any, width: float, height: float) -> Any:
+    """Return axes of a size in inches in a figure of its own."""
+    whole = _LEFT + width + _RIGHT, _BELOW + height + _ABOVE
+    figure = plt.figure(figsize=whole)
+    corner = _LEFT / whole[0], _BELOW / whole[1]
+    return figure.add_axes((*corner, width / whole[0], height / whole[1]))
+
+
+def shades(n: int) -> NDArray[Any]:
+    """Return n colours from dark to light, (n, 4)."""
+    from matplotlib import colormaps
+
+    return colormaps["cividis"](np.linspace(0.15, 0.95, n))

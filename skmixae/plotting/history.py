@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .figure import BLUE, FONT, GREEN, INK, MARKERS, PURPLE, VERMILION, import_pyplot
+from .figure import (
+    BLUE,
+    FONT,
+    GREEN,
+    INK,
+    MARKERS,
+    PURPLE,
+    VERMILION,
+    import_pyplot,
+    shades,
+)
 
 
 class TrainingHistoryDisplay:
@@ -137,7 +147,8 @@ def _draw_terms(ax: Any, history: NDArray[np.void]) -> None:
     epochs = np.arange(1, len(history) + 1)
     marker = "." if len(history) <= MARKERS else ""
     for name, (label, style) in _TERMS.items():
-        if name in (history.dtype.names or ()) and np.isfinite(history[name]).any():
+        there = name in (history.dtype.names or ())
+        if there and np.isfinite(history[name]).any():
             style = {"linewidth": 1.6, "marker": marker, **style}
             ax.plot(epochs, history[name], label=label, **style)
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
@@ -150,13 +161,11 @@ def _draw_terms(ax: Any, history: NDArray[np.void]) -> None:
 
 def _draw_shares(ax: Any, shares: NDArray[Any]) -> None:
     """Stack the shares (n_epochs, k), expert 0 at the bottom."""
-    from matplotlib import colormaps
-
     n_epochs, k = shares.shape
     edges = np.arange(n_epochs + 1) + 0.5
     tops = np.cumsum(shares, axis=1)
     labelled = -1.0
-    for i, color in enumerate(colormaps["cividis"](np.linspace(0.15, 0.95, k))):
+    for i, color in enumerate(shades(k)):
         ax.stairs(
             tops[:, i], edges, baseline=tops[:, i] - shares[:, i], fill=True,
             facecolor=color, edgecolor="white", linewidth=0.4,

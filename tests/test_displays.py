@@ -1,0 +1,236 @@
+"""The displays of a fitted mixture: what they show, on odd data too."""
+
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.cluster.hierarchy import is_valid_linkage
+from scipy.sparse import coo_array
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+
+from skmixae import MixAEClustering
+from skmixae.metrics import hungarian_accuracy_score
+from skmixae.plotting import (
+    CertaintyDisplay,
+    ClusterClassDisplay,
+    ExpertTreeDisplay,
+    LatentMapDisplay,
+    OutlierDisplay,
+)
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+DISPLAYS = [CertaintyDisplay, ExpertTreeDisplay, LatentMapDisplay, OutlierDisplay]
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed():
+    yield
+    plt.close("all")
+
+
+def fitted(n_clusters=3, n_features=4, n_experts=None, **params):
+    X, y = make_blobs(120, n_features, centers=n_clusters, random_state=0)
+    model = MixAEClustering(
+        n_clusters, n_experts=n_experts, init="random", hidden_layer_sizes=(8,),
+        max_epochs=2, random_state=0, **params,
+    )  # fmt: skip
+    return model.fit(X), X, y
+
+
+CASES = {
+    "three clusters": {},
+    "one cluster": {"n_clusters": 1},
+    "two clusters, experts to spare": {"n_clusters": 2, "n_experts": 7},
+    "thirty clusters": {"n_clusters": 30},
+    "one feature": {"n_features": 1},
+    "plane": {"n_features": 2},
+    "image": {"n_features": 16, "input_shape": (4, 4)},
+    "series": {"n_features": 16, "input_shape": (16,), "architecture": "conv1d"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_display_draws_and_draws_again(display, case):
+    model, X, _ = fitted(**CASES[case])
+    shown = display.from_estimator(model, X)
+    shown.figure_.draw_without_rendering()  # what breaks only when drawn
+    first = shown.figure_
+    assert shown.plot() is shown
+    assert shown.figure_ is not first
+    _, ax = plt.subplots()
+    assert shown.plot(ax=ax).ax_ is ax
+    ax.figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
+def test_display_takes_sparse_rows_and_few(display):
+    model, X, _ = fitted()
+    display.from_estimator(model, coo_array(X))
+    display.from_estimator(model, X[:1]).figure_.draw_without_rendering()
+
+
+@pytest.mark.parametrize("display", [*DISPLAYS, ClusterClassDisplay])
+def test_display_of_nothing_fitted_or_without_matplotlib_is_refused(
+    display, monkeypatch
+):
+    model, X, y = fitted()
+    arguments = (X, y) if display is ClusterClassDisplay else (X,)
+    with pytest.raises(NotFittedError):
+        display.from_estimator(MixAEClustering(), *arguments)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"skmixae\[plot\]"):
+        display.from_estimator(model, *arguments)
+
+
+# -- clusters and classes ----------------------------------------------------------
+
+
+def test_matrix_outlines_what_the_accuracy_counts():
+    model, X, y = fitted()
+    display = ClusterClassDisplay.from_estimator(model, X, y)
+    accuracy = hungarian_accuracy_score(y, model.predict(X))
+    assert display.ax_.get_title(loc="left") == f"Hungarian accuracy {accuracy:.2f}"
+    assert sum(display._outlined()) == pytest.approx(accuracy * len(X))
+    assert len(display.ax_.texts) == (display.matrix > 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("n_clusters", "n_classes"), [(1, 1), (30, 30), (2, 9), (9, 2)]
+)
+def test_matrix_of_any_shape_is_drawn(n_clusters, n_classes):
+    rng = np.random.default_rng(0)
+    classes = np.array([f"class {i}" for i in range(n_classes)])
+    display = ClusterClassDisplay.from_predictions(
+        rng.choice(classes, 300), rng.integers(n_clusters, size=300)
+    )
+    display.figure_.draw_without_rendering()
+    assert len(display.ax_.patches) == min(n_clusters, n_classes)
+
+
+# -- certainty ----------------------------------------------------------
+
+
+def test_certainties_are_those_of_the_rows_of_a_cluster():
+    model, X, _ = fitted()
+    display = CertaintyDisplay.from_estimator(model, X)
+    assert [len(c) for c in display.certainties] == np.bincount(
+        model.predict(X), minlength=3
+    ).tolist()
+    assert_allclose(
+        np.sort(np.concatenate(display.certainties)),
+        np.sort(model.predict_proba(X).max(1)),
+    )
+
+
+def test_certainty_of_an_empty_cluster_says_so():
+    display = CertaintyDisplay(certainties=[np.array([0.5, 1.0]), np.array([])]).plot()
+    assert [text.get_text() for text in display.ax_.texts] == ["empty"]
+    names = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert names == ["0  (2)", "1  (0)"]
+
+
+# -- latents ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_map_shows_some_rows_the_same_each_time(method):
+    model, X, _ = fitted()
+    one, two = (
+        LatentMapDisplay.from_estimator(model, X, method=method, n_samples=50)
+        for _ in range(2)
+    )
+    assert one.points.shape == (50, 2)
+    assert_array_equal(one.points, two.points)
+    numbers = {int(text.get_text()) for text in one.ax_.texts}
+    assert numbers == set(one.labels.tolist())
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "umap"}, {"n_samples": 0}, {"n_samples": 2.5}]
+)
+def test_map_refuses_what_it_does_not_know(options):
+    model, X, _ = fitted()
+    with pytest.raises(ValueError, match=next(iter(options))):
+        LatentMapDisplay.from_estimator(model, X, **options)
+
+
+# -- experts ----------------------------------------------------------
+
+
+def test_affinity_is_what_others_have_of_the_rows_of_an_expert():
+    model, X, _ = fitted(n_clusters=2, n_experts=5)
+    display = ExpertTreeDisplay.from_estimator(model, X)
+    p = model.predict_expert_proba(X).astype(float)
+    for i in range(5):
+        assert_allclose(display.affinity[i], (p[:, i] @ p) / p[:, i].sum(), rtol=1e-6)
+    assert_allclose(display.affinity.sum(1), 1, rtol=1e-5)
+
+
+def test_experts_of_a_cluster_stand_together_in_a_frame():
+    model, X, _ = fitted(n_clusters=3, n_experts=9)
+    display = ExpertTreeDisplay.from_estimator(model, X)
+    sizes = np.bincount(model.expert_labels_)
+    frames = [patch.get_width() for patch in display.axes_[1].patches]
+    assert sorted(frames) == sorted(sizes.tolist())
+    linkage = np.column_stack(
+        [
+            model.expert_children_,
+            np.maximum.accumulate(model.expert_distances_),
+            np.ones(8),
+        ]
+    )
+    assert is_valid_linkage(linkage)
+
+
+# -- outliers ----------------------------------------------------------
+
+
+def test_the_rows_explained_worst_are_shown_first():
+    model, X, _ = fitted()
+    X = np.vstack([X, [[60.0, -60, 60, -60]]])
+    display = OutlierDisplay.from_estimator(model, X, n_samples=5)
+    scores = model.score_samples(X)
+    assert display.shown[0] == len(X) - 1
+    assert_array_equal(display.shown, np.argsort(scores)[:5])
+    assert_allclose(display.samples, X[display.shown])
+    assert_allclose(display.reconstructions, model.reconstruct(X[display.shown]))
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 1.5, "all"])
+def test_outliers_refuse_an_odd_number(n_samples):
+    model, X, _ = fitted()
+    with pytest.raises(ValueError, match="n_samples"):
+        OutlierDisplay.from_estimator(model, X, n_samples=n_samples)
+
+
+# -- what they read of the estimator -----------------------------------------------
+
+
+@pytest.mark.parametrize("n_experts", [None, 7])
+def test_expert_probabilities_add_up_to_those_of_clusters(n_experts):
+    model, X, _ = fitted(n_experts=n_experts)
+    experts = model.predict_expert_proba(X)
+    assert experts.shape == (len(X), len(model.expert_labels_))
+    summed = np.stack(
+        [experts[:, model.expert_labels_ == k].sum(1) for k in range(3)], axis=1
+    )
+    assert_allclose(summed, model.predict_proba(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_experts", [None, 7])
+def test_transform_is_the_own_block_of_what_all_encode(n_experts):
+    model, X, _ = fitted(n_experts=n_experts)
+    latents = model.encode(X)
+    own = model.transform(X).reshape(latents.shape)
+    chosen = own != 0
+    assert chosen.any((1, 2)).all()
+    assert (chosen.any(2).sum(1) == 1).all()
+    assert_allclose(own[chosen], latents[chosen], rtol=1e-5)
