@@ -35,7 +35,7 @@ WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo peers test test-slow test-oldest lint format types doctest clean
+.PHONY: help demo peers bench test test-slow test-oldest lint format types doctest clean
 
 help: ## print this list
 	@echo "skmixae: make TARGET, where TARGET is one of"
@@ -61,6 +61,10 @@ test-slow: $(READY) ## run the slow tests only
 test-oldest: $(READY_OLDEST) ## run the tests with the oldest promised versions
 	@echo "Running the tests with the versions of constraints-oldest.txt."
 	@$(call pytest,$(VENV_OLDEST)) tests $(SPREAD) $(ARGS)
+
+bench: $(READY) ## time what is done often (ARGS=--benchmark-compare: beside last time)
+	@$(call pytest,$(VENV)) benchmarks/regression --benchmark-autosave -q \
+		--benchmark-columns=median,iqr,rounds --benchmark-sort=fullname $(ARGS)
 
 lint: $(READY) ## check style and spelling
 	@$(VENV)/bin/python -m ruff check .
