@@ -25,7 +25,7 @@ READY_OLDEST := $(VENV_OLDEST)/.ready
 READY_PEERS := $(VENV_PEERS)/.ready
 PEERS := benchmarks/quality/requirements-peers.txt
 EXTRAS_OLDEST := plot,safetensors,rich,test
-EXTRAS := $(EXTRAS_OLDEST),benchmark,lint
+EXTRAS := $(EXTRAS_OLDEST),benchmark,docs,lint
 PIP_FLAGS := -qq --no-input --disable-pip-version-check
 # pytest in an environment, with one thread: two processes with two threads each on two
 # cores wait for one another.
@@ -35,7 +35,7 @@ WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo peers bench test test-slow test-oldest lint format types doctest clean
+.PHONY: help demo peers bench test test-slow test-oldest lint format types docs doctest clean
 
 help: ## print this list
 	@echo "skmixae: make TARGET, where TARGET is one of"
@@ -78,12 +78,18 @@ format: $(READY) ## mend what lint can mend by itself
 types: $(READY) ## check the type annotations of the package
 	@$(VENV)/bin/python -m mypy
 
+docs: $(READY) ## build the documentation into docs/_build/html
+	@cd docs && OMP_NUM_THREADS=1 MPLBACKEND=Agg ../$(VENV)/bin/python -m sphinx \
+		-W --keep-going -q -j auto -b html . _build/html $(ARGS)
+	@echo "The documentation is in docs/_build/html/index.html."
+
 doctest: $(READY) ## run the examples in the package's docstrings
 	@$(call pytest,$(VENV)) --doctest-modules skmixae $(ARGS)
 
 clean: ## remove everything that make created, the environments too
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/auto_examples docs/generated
 	find skmixae tests benchmarks -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt

@@ -261,7 +261,7 @@ class MixAEClustering(
         last chunk.
     n_iter_ : int
         The number of epochs run; of chunks, for `partial_fit`.
-    history_ : structured ndarray of shape (n_iter_,)
+    history_ : structured ndarray of shape (`n_iter_`,)
         One row an epoch. ``history_["total"]`` is what was minimised and
         ``history_["objective"]`` the same with the weights as configured;
         "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
@@ -289,7 +289,7 @@ class MixAEClustering(
         The fitted mixture, in evaluation mode. It reads scaled rows.
     n_features_in_ : int
         The number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         The names of the features, where X had any.
 
     See Also

@@ -182,7 +182,7 @@ def select_n_clusters(
         :class:`~sklearn.mixture.GaussianMixture`. By default ``n_clusters``, or
         ``<last step>__n_clusters`` for a pipeline.
     n_jobs : int, default=None
-        Fits at a time (:term:`n_jobs`). Cores are shared out among them: torch runs
+        Fits at a time, as in joblib. Cores are shared out among them: torch runs
         no more threads in each fit than its share.
     random_state : int, RandomState instance or None, default=None
         Determines the held-out rows, the halves, and every parameter of the estimator

@@ -1,15 +1,26 @@
-"""The README's Python blocks run, in order, as a reader would run them."""
+"""The Python blocks of the README and of the documentation run, page by page."""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = {
+    page.name: re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    for page in PAGES
+}
 
 
-def test_readme_blocks_run_in_order(tmp_path, monkeypatch):
+def test_pages_have_blocks():
+    assert len(BLOCKS["README.md"]) >= 6
+    assert sum(bool(blocks) for blocks in BLOCKS.values()) >= 6
+
+
+@pytest.mark.parametrize("page", [name for name, blocks in BLOCKS.items() if blocks])
+def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) >= 6
-    namespace: dict[str, object] = {"__name__": "readme"}
-    for i, block in enumerate(blocks):
-        exec(compile(block, f"README.md, block {i + 1}", "exec"), namespace)
+    namespace: dict[str, object] = {"__name__": "page"}
+    for i, block in enumerate(BLOCKS[page]):
+        exec(compile(block, f"{page}, block {i + 1}", "exec"), namespace)
