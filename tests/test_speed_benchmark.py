@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -90,6 +91,20 @@ def test_results_are_printed_and_appended(tmp_path, capsys, monkeypatch):
     assert [line["suite"] for line in lines] == ["step"] * 3
     assert all(line["value"] > 0 and line["machine"]["threads"] for line in lines)
     assert capsys.readouterr().out.count("against the plain way") == 1
+
+
+@pytest.mark.parametrize("suite", ["fit", "predict"])
+def test_other_suites_run_in_brief(suite):
+    results = list(command.SUITES[suite](1, **command.BRIEF[suite]))
+    assert results
+    assert all(np.isfinite(result.value) for result in results)
+
+
+@pytest.mark.parametrize("kind", scale.KINDS)
+def test_a_fit_of_each_kind_of_rows_tells_time_and_memory(kind):
+    told = scale.fit(kind, 300)
+    assert told["seconds"] > 0
+    assert told["memory"] >= 0
 
 
 def test_the_search_has_eight_settings():

@@ -65,7 +65,7 @@ def bare_epochs(model: MixAEClustering, X: np.ndarray):
     """Return a call of epochs that are batches and steps, and nothing else."""
     rows = Rows(X)
     moments = resolve_moments(model, rows)
-    problem = resolve_problem(model, len(rows), moments)
+    problem = resolve_problem(model, rows, moments)
     network = new_network(problem, 0).train()
     objective = problem.objective(rows, moments)
     optimizer = problem.plan.optimizer(network)
