@@ -462,8 +462,8 @@ def resolve_precision(
 def processor_multiplies_bfloat16() -> bool:
     """Tell whether the processor multiplies matrices of bfloat16 (AMX).
 
-    Those that only add up pairs of products (AVX-512) gain too little to be told apart
-    from what the casts take.
+    AVX-512 has a lesser instruction, which is not asked for: whether it pays for the
+    casts was not measured.
     """
     # torch has no public name for it yet, and older releases have none at all.
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())

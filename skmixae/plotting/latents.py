@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .figure import FONT, INK, import_pyplot, new_axes, shades
-from .rows import sliceable
+from .rows import check_number, sliceable
 
 _METHODS = ("pca", "tsne")
 # Clusters next to one another in number differ in shape as well as in shade.
@@ -113,10 +112,7 @@ class LatentMapDisplay:
         check_is_fitted(estimator)
         if method not in _METHODS:
             raise ValueError(f"method must be one of {list(_METHODS)}; got {method!r}.")
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
-            raise ValueError(
-                f"n_samples must be an integer of at least 1; got {n_samples!r}."
-            )
+        check_number(n_samples)
         rng = check_random_state(random_state)
         n = _num_samples(X)
         chosen = np.sort(rng.choice(n, min(n, n_samples), replace=False))

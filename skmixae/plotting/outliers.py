@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .blocks import Grid, default_n_samples, look_of
 from .figure import BLUE, FONT, VERMILION, import_pyplot, new_axes
-from .rows import dense, row_shape, sliceable
+from .rows import check_number, dense, row_shape, sliceable
 
 # Inches of the histogram, and between it and the rows; bins in it.
 _WIDTH, _GAP, _BINS = 2.6, 0.75, 40
@@ -123,11 +122,7 @@ class OutlierDisplay:
         shape, image = row_shape(estimator)
         if n_samples is None:
             n_samples = min(20, default_n_samples(shape, image))
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
-            raise ValueError(
-                f"n_samples must be None or an integer of at least 1; "
-                f"got {n_samples!r}."
-            )
+        check_number(n_samples)
         errors = -estimator.score_samples(X)
         worst = np.argsort(-errors, kind="stable")[:n_samples]
         rows = _safe_indexing(sliceable(X), worst)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -25,3 +26,12 @@ def sliceable(X: Any) -> Any:
 def dense(rows: Any) -> NDArray[Any]:
     """Return rows as an array."""
     return rows.toarray() if issparse(rows) else np.asarray(rows)
+
+
+def check_number(n_samples: Any) -> None:
+    """Raise where a number of rows to show is not an integer of at least 1."""
+    if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+        raise ValueError(
+            f"n_samples must be an integer of at least 1, or left out; "
+            f"got {n_samples!r}."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .blocks import Grid, Look, default_n_samples, leave_empty, look_of
 from .figure import import_pyplot
-from .rows import dense, row_shape, sliceable
+from .rows import check_number, dense, row_shape, sliceable
 
 _SELECTIONS = ("spread", "certain", "random")
 
@@ -144,11 +143,7 @@ class ClusterSamplesDisplay:
         input_shape, image = row_shape(estimator)
         if n_samples is None:
             n_samples = default_n_samples(input_shape, image)
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
-            raise ValueError(
-                f"n_samples must be None or an integer of at least 1; "
-                f"got {n_samples!r}."
-            )
+        check_number(n_samples)
         X = sliceable(X)
         assignment = estimator.predict_proba(X)  # (n, k)
         labels, certainty = assignment.argmax(axis=1), assignment.max(axis=1)
