@@ -13,7 +13,7 @@ from ._outcome import Candidate
 from ._problem import Problem, own_randomness
 from .inference import Inference
 from .network import MixtureOfAutoencoders
-from .objective.mixture import MixtureObjective, weigh
+from .objective.mixture import MixtureObjective, Parts, weigh
 from .training import (
     STARTS,
     Agglomeration,
@@ -215,17 +215,17 @@ def conclude(
     balance = objective.balance(
         torch.from_numpy(usage[None]).to(problem.device), n_rows=len(rows)
     )
-    total = weigh(
-        problem.weights,
+    parts = Parts(
         torch.tensor(survey.reconstruction),
         torch.tensor(survey.sample_entropy),
         balance.cpu(),
         # As training met them: over all rows again, the adversary would cost an epoch.
         *(
             torch.tensor(run.kept.terms[name] if run.kept else 0.0)
-            for name in ("consistency", "start")
+            for name in Parts._fields[3:]
         ),
     )
+    total = weigh(problem.weights, parts)
     return Candidate(inference, moments, run, survey, float(total), tree)
 
 

@@ -29,6 +29,16 @@ class Network(Protocol):
         """Hold running statistics still."""
 
 
+class Parts(NamedTuple):
+    """What the objective is the sum of, scalars, each times its weight."""
+
+    reconstruction: Tensor
+    sample_entropy: Tensor
+    batch_entropy: Tensor  # as far as it is rewarded
+    consistency: Tensor
+    start: Tensor
+
+
 class Terms(NamedTuple):
     """The terms of one batch, scalars; a row of the history once averaged."""
 
@@ -117,14 +127,15 @@ class MixtureObjective:
         """Return the terms of rows ``x`` (b, features) for one step of training."""
         out = network(self._noisy(x, generator))
         log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
-        consistency = self._consistency(
-            network, x, index, self._merged(log_assignment).detach(), generator
-        )
+        others = {
+            "consistency": self._consistency(
+                network, x, index, self._merged(log_assignment).detach(), generator
+            )
+        }
         errors = self.reconstruction(out.decoded, x)  # (b, k)
-        start = x.new_zeros(())
         if self.log_start is not None:
-            start = terms.divergence(self.log_start[index], log_assignment)
-        return self.assemble(log_assignment, errors, consistency, start, progress)
+            others["start"] = terms.divergence(self.log_start[index], log_assignment)
+        return self.assemble(log_assignment, errors, progress, **others)
 
     @torch.no_grad()
     def evaluate(self, network: Network, x: Tensor) -> Step:
@@ -132,8 +143,7 @@ class MixtureObjective:
         out = network(x)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.reconstruction(out.decoded, x)
-        none = errors.new_zeros(())
-        return self.assemble(log_assignment, errors, none, none, None)
+        return self.assemble(log_assignment, errors)
 
     def balance(self, assignment: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.
@@ -193,49 +203,44 @@ class MixtureObjective:
         self,
         log_assignment: Tensor,
         errors: Tensor,
-        consistency: Tensor,
-        start: Tensor,
-        progress: float | None,
+        progress: float | None = None,
+        **others: Tensor,
     ) -> Step:
-        """Weigh the terms; ``progress=None`` weighs as configured, unobserved."""
+        """Weigh the terms, the ``others`` by their names; those not given are zero.
+
+        ``progress=None`` weighs as configured, unobserved.
+        """
         assignment = log_assignment.exp()
-        reconstruction = terms.weighted_reconstruction(assignment, errors)
         log_merged = self._merged(log_assignment)
         merged = log_merged.exp()  # (b, c)
-        sample_entropy = terms.sample_entropy(log_merged)
         rewarded = self._rewarded(merged)
-        balance = rewarded.clamp(max=self._ceiling(merged, len(merged)))
-        parts = (reconstruction, sample_entropy, balance, consistency, start)
+        none = errors.new_zeros(())
+        parts = Parts(
+            terms.weighted_reconstruction(assignment, errors),
+            terms.sample_entropy(log_merged),
+            rewarded.clamp(max=self._ceiling(merged, len(merged))),
+            *(others.get(name, none) for name in Parts._fields[3:]),
+        )
         base = self.schedule.base
         weights = base if progress is None else self.schedule.at(progress)
         if progress is not None:
-            self.schedule.observe(reconstruction, (sample_entropy, rewarded))
+            entropies = parts.sample_entropy, rewarded
+            self.schedule.observe(parts.reconstruction, entropies)
         row = Terms(
-            weigh(weights, *parts),
-            weigh(base, *parts).detach(),
-            reconstruction.detach(),
-            sample_entropy.detach(),
-            rewarded.detach(),
-            consistency.detach(),
-            start.detach(),
+            weigh(weights, parts),
+            weigh(base, parts).detach(),
+            *(part.detach() for part in parts._replace(batch_entropy=rewarded)),
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )
         return Step(row, assignment.detach())
 
 
-def weigh(
-    weights: Weights,
-    reconstruction: Tensor,
-    sample_entropy: Tensor,
-    balance: Tensor,
-    consistency: Tensor,
-    start: Tensor,
-) -> Tensor:
+def weigh(weights: Weights, parts: Parts) -> Tensor:
     """Add the terms up: balance is rewarded, the others are paid for."""
     return (
-        weights.reconstruction * reconstruction
-        + weights.sample_entropy * sample_entropy
-        - weights.batch_entropy * balance
-        + weights.consistency * consistency
-        + weights.start * start
+        weights.reconstruction * parts.reconstruction
+        + weights.sample_entropy * parts.sample_entropy
+        - weights.batch_entropy * parts.batch_entropy
+        + weights.consistency * parts.consistency
+        + weights.start * parts.start
     )

@@ -204,10 +204,7 @@ class Teaching:
         errors = self.objective.reconstruction(out.decoded, x)
         reconstruction = (target * errors).sum(-1).mean()
         teaching = -(target * log_assignment).sum(-1).mean()
-        none = errors.new_zeros(())
-        step = self.objective.assemble(
-            log_assignment.detach(), errors.detach(), none, none, None
-        )
+        step = self.objective.assemble(log_assignment.detach(), errors.detach())
         total = reconstruction + TEACHING_WEIGHT * teaching
         terms = step.terms._replace(total=total, objective=total.detach())
         return step._replace(terms=terms)
