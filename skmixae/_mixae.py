@@ -23,7 +23,8 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import _parameters as parameters
@@ -39,7 +40,7 @@ from ._problem import (
 )
 from ._stream import Stream
 from .consistency import Change
-from .inference import Inference
+from .inference import Inference, drawn_codes
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import Reconstruction
 from .training import Agglomeration, Moments, Rows, TrainingRun
@@ -51,6 +52,7 @@ _FITTED = (
     "history_",
     "n_iter_",
     "cluster_sizes_",
+    "expert_sizes_",
     "objective_",
     "expert_labels_",
     "expert_children_",
@@ -70,6 +72,17 @@ _DTYPES = [
     np.float16,
     *(np.dtype(c).type for c in "bhilqBHILQ?"),
 ]
+
+
+def _has_prior(estimator: MixAEClustering) -> bool:
+    """Tell whether an estimator's experts have a prior to draw from, or raise."""
+    spec: Any = getattr(estimator, "_network_spec", estimator)  # once fitted, as it was
+    if spec.expert == "plain":
+        raise AttributeError(
+            "Experts whose latents follow a prior can be drawn from: fit with "
+            "expert='variational' or 'adversarial'. Got expert='plain'."
+        )
+    return True
 
 
 class MixAEClustering(
@@ -116,6 +129,13 @@ class MixAEClustering(
         callable ``factory(input_shape, latent_dim)`` returns one expert, a
         ``torch.nn.Module`` with methods ``encode(rows)``, from (b, \*input_shape) to
         (b, latent_dim), and ``decode(latents)`` back; it is called K times.
+    expert : {"plain", "variational", "adversarial"}, default="plain"
+        What is asked of the latents of an expert, of any architecture. Those of "plain"
+        experts are free, as in the paper's experiments. Its outlook has the two others,
+        whose latents follow a standard normal prior, so that `sample` draws new rows:
+        "variational" autoencoders encode a row to a Gaussian, whose divergence from the
+        prior is paid for [4]_, and "adversarial" ones have a critic each that tells
+        latents from the prior, and that they learn to deceive [5]_.
     hidden_layer_sizes : array-like of int, default=(48, 48)
         Sizes of the dense hidden layers of each encoder; the decoder mirrors them.
     conv_channels : array-like of int, default=(16, 32)
@@ -194,6 +214,11 @@ class MixAEClustering(
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
         ``init="mixture"`` and else 0: other starts are there to be left.
+    prior_weight : float, default=1.0
+        The weight of the divergence of latents from their prior, for experts that have
+        one. With variational experts, 1 is the lower bound of the evidence where the
+        noise of a row has a tenth of the data's variance; with adversarial ones the
+        Jensen-Shannon divergence in nats, as far as the critics see it.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" is 40, as many as make 300 steps on few rows, and
         as few as make 5000 on many, but no less than 10.
@@ -265,14 +290,16 @@ class MixAEClustering(
         One row an epoch. ``history_["total"]`` is what was minimised and
         ``history_["objective"]`` the same with the weights as configured;
         "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
-        agreement with them that takes its place), "consistency" and "start" are its
-        terms, each with its weight in "reconstruction_weight" and so on;
+        agreement with them that takes its place), "consistency", "start" and "prior"
+        are its terms, each with its weight in "reconstruction_weight" and so on;
         "learning_rate";
         "expert_share" (of shape (K,)), the share of rows for each expert;
         "label_change", the share of rows whose label changed since the epoch before
         (NaN in the first); and "validation_objective", where rows are held out.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         The share of the rows in each cluster.
+    expert_sizes_ : ndarray of shape (n_experts,)
+        The mean probability of each expert over the rows.
     expert_labels_ : ndarray of shape (n_experts,)
         The cluster of each expert.
     expert_children_ : ndarray of shape (n_experts - 1, 2)
@@ -306,6 +333,10 @@ class MixAEClustering(
        Representations via Information Maximizing Self-Augmented Training",
        arXiv:1702.08720, 2017.
     .. [3] N. Slonim, N. Tishby, "Agglomerative Information Bottleneck", NIPS 1999.
+    .. [4] D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes",
+       arXiv:1312.6114, 2013.
+    .. [5] A. Makhzani, J. Shlens, N. Jaitly, I. Goodfellow, B. Frey, "Adversarial
+       Autoencoders", arXiv:1511.05644, 2015.
 
     Examples
     --------
@@ -328,6 +359,7 @@ class MixAEClustering(
         n_experts: int | Literal["auto"] | None = "auto",
         latent_dim: int | Literal["auto"] = "auto",
         architecture: str | Callable[[tuple[int, ...], int], torch.nn.Module] = "auto",
+        expert: Literal["plain", "variational", "adversarial"] = "plain",
         hidden_layer_sizes: ArrayLike = (48, 48),
         conv_channels: ArrayLike = (16, 32),
         assignment_hidden_layer_sizes: ArrayLike | Literal["auto"] = "auto",
@@ -346,6 +378,7 @@ class MixAEClustering(
         consistency: Change | Sequence[Change] | None = "auto",
         consistency_weight: float = 20.0,
         start_weight: float | Literal["auto"] = "auto",
+        prior_weight: float = 1.0,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
         learning_rate: float = 2e-3,
@@ -367,6 +400,7 @@ class MixAEClustering(
         self.n_experts = n_experts
         self.latent_dim = latent_dim
         self.architecture = architecture
+        self.expert = expert
         self.hidden_layer_sizes = hidden_layer_sizes
         self.conv_channels = conv_channels
         self.assignment_hidden_layer_sizes = assignment_hidden_layer_sizes
@@ -385,6 +419,7 @@ class MixAEClustering(
         self.consistency = consistency
         self.consistency_weight = consistency_weight
         self.start_weight = start_weight
+        self.prior_weight = prior_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -686,6 +721,52 @@ class MixAEClustering(
             )
         return self._inference().decode(Rows(codes), self._network_spec.latent_dim)
 
+    @available_if(_has_prior)
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        cluster: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Draw new rows from the mixture, or from one of its clusters.
+
+        An expert is drawn by its share of the rows, latents from the prior, and the
+        expert decodes them. Only variational and adversarial experts have a prior.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            The number of rows.
+        cluster : int, default=None
+            The cluster to draw from; None draws from all, by their sizes.
+        random_state : int, RandomState instance or None, default=None
+            Determines what is drawn.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features), float32
+            In the units of the data; of length one with the cosine loss.
+        labels : ndarray of shape (n_samples,), int32
+            The cluster that each row was drawn from.
+        """
+        check_is_fitted(self)
+        n_clusters = int(self.expert_labels_.max()) + 1
+        n_samples = check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        shares = self.expert_sizes_.astype(np.float64)
+        if cluster is not None:
+            check_scalar(
+                cluster, "cluster", Integral, min_val=0, max_val=n_clusters - 1
+            )
+            shares[self.expert_labels_ != cluster] = 0.0
+            if not shares.any():
+                raise ValueError(f"cluster={cluster} has no rows to learn from.")
+        rng = check_random_state(random_state)
+        experts = rng.choice(len(shares), n_samples, p=shares / shares.sum())
+        codes = drawn_codes(experts, len(shares), self._network_spec.latent_dim, rng)
+        rows = self._inference().decode(Rows(codes), self._network_spec.latent_dim)
+        return rows, self.expert_labels_[experts]
+
     def reconstruct(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return each row as the expert of its cluster reconstructs it.
 
@@ -925,6 +1006,7 @@ class MixAEClustering(
             history_=epochs,
             n_iter_=len(epochs),
             cluster_sizes_=sizes,
+            expert_sizes_=candidate.survey.usage,
             objective_=candidate.objective,
             **_of_a_network(problem, candidate.moments, network, candidate.tree),
         )

@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .consistency import MEMBERS, Consistency, Masking, as_member
-from .network import ACTIVATIONS, ARCHITECTURES
+from .network import ACTIVATIONS, ARCHITECTURES, EXPERT_KINDS
 from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
 from .training import STARTS
 
@@ -28,6 +28,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_experts": [POSITIVE_INT, StrOptions({"auto"}), None],
     "latent_dim": [POSITIVE_INT, StrOptions({"auto"})],
     "architecture": [StrOptions({"auto", *ARCHITECTURES}), callable],
+    "expert": [StrOptions(set(EXPERT_KINDS))],
     "hidden_layer_sizes": SIZES,
     "conv_channels": SIZES,
     "assignment_hidden_layer_sizes": [StrOptions({"auto"}), *SIZES],
@@ -46,6 +47,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "consistency": [StrOptions({"auto", *MEMBERS}), *CHANGES],
     "consistency_weight": [NON_NEGATIVE],
     "start_weight": [NON_NEGATIVE, StrOptions({"auto"})],
+    "prior_weight": [NON_NEGATIVE],
     "max_epochs": [POSITIVE_INT, StrOptions({"auto"})],
     "batch_size": [POSITIVE_INT],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],

@@ -214,6 +214,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "history_": lambda v: _is_vector(v, "V"),
     "n_iter_": _is_count,
     "cluster_sizes_": lambda v: _is_vector(v, "f"),
+    "expert_sizes_": lambda v: _is_vector(v, "f"),
     "objective_": lambda v: isinstance(v, Real),
     "_stream": lambda v: _has(v, ("seed", "n_passes", "magnitudes", "optimizer")),
     "_sklearn_output_config": lambda v: (
@@ -252,6 +253,8 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     found = np.unique(clusters)
     good = len(clusters) == spec.n_experts and (found == np.arange(len(found))).all()
     require(good, "expert_labels_ are not clusters of its experts")
+    shares = fitted.get("expert_sizes_")
+    require(shares is None or len(shares) == spec.n_experts, "expert_sizes_ are not K")
     require(sizes is None or len(sizes) == len(found), "cluster_sizes_ are not K sizes")
     merged = (spec.n_experts - 1, 2)
     good = children.shape == (merged if len(found) < spec.n_experts else (0, 2))

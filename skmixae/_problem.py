@@ -226,6 +226,7 @@ def resolve_problem(
             e.batch_entropy_weight,
             e.consistency_weight,
             0.0 if goes_on else resolve_start_weight(e.start_weight, start),
+            e.prior_weight,
         ),
         schedule=e.entropy_schedule,
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
@@ -321,6 +322,7 @@ def resolve_spec(
         ),
         assignment_input=e.assignment_input,
         activation=e.activation,
+        expert=e.expert,
     )
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from .network import MixtureOfAutoencoders
 from .objective import Reconstruction, terms
-from .objective.terms import sample_entropy, weighted_reconstruction
+from .objective.terms import expected, sample_entropy
 from .training import Batches, Rows, Scaling
 
 FloatArray = NDArray[np.float32]
@@ -146,7 +146,7 @@ class Inference:
             labels[n_seen : n_seen + len(best)] = best.numpy()
             n_seen += len(best)
             usage += assignment.sum(0)
-            totals[0] += len(best) * weighted_reconstruction(assignment, errors).item()
+            totals[0] += len(best) * expected(assignment, errors).item()
             totals[1] += len(best) * sample_entropy(log_clusters).item()
         return Survey(labels, (usage / n).float().numpy(), *(totals / n).tolist())
 
@@ -233,6 +233,17 @@ class Inference:
             n_experts * self.scaling.n_coordinates, len(self.scaling.center)
         )
         return int(np.clip(BATCH_BYTES // row_bytes, 16, LARGEST_BATCH))
+
+
+def drawn_codes(
+    experts: NDArray[np.intp], k: int, latent_dim: int, rng: np.random.RandomState
+) -> FloatArray:
+    """Return codes (n, k * d) of experts (n,), with latents drawn from their prior."""
+    codes = np.zeros((len(experts), k, latent_dim), dtype=np.float32)
+    codes[np.arange(len(experts)), experts] = rng.standard_normal(
+        (len(experts), latent_dim)
+    )
+    return codes.reshape(len(experts), -1)
 
 
 def _padded(x: Tensor) -> Tensor:

@@ -504,12 +504,14 @@ def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes):
         "batch_entropy": -np.minimum(h["batch_entropy"], ceiling),
         "consistency": h["consistency"],
         "start": h["start"],
+        "prior": h["prior"],
     }
     total = sum(h[f"{name}_weight"] * term for name, term in terms.items())
     assert_allclose(h["total"], total, atol=1e-4)
     asked = {"reconstruction": 1.0, "sample_entropy": model.sample_entropy_weight,
              "batch_entropy": model.batch_entropy_weight,
-             "consistency": model.consistency_weight, "start": 0.0}  # fmt: skip
+             "consistency": model.consistency_weight, "start": 0.0,
+             "prior": 1.0}  # fmt: skip
     objective = sum(asked[name] * term for name, term in terms.items())
     assert_allclose(h["objective"], objective, atol=1e-4)
 

@@ -115,6 +115,7 @@ EFFECTS = {
     "n_experts": (5, {}),
     "latent_dim": (1, {}),
     "architecture": ("conv1d", {}),
+    "expert": ("variational", {}),
     "hidden_layer_sizes": ([6, 5], {}),
     "conv_channels": ([3, 2], CONV),
     "assignment_hidden_layer_sizes": ((), {}),
@@ -133,6 +134,7 @@ EFFECTS = {
     "consistency": (None, {}),
     "consistency_weight": (0.0, {}),
     "start_weight": (1.0, {"init": "kmeans"}),
+    "prior_weight": (3.0, {"expert": "adversarial"}),
     "max_epochs": (4, {}),
     "batch_size": (8, {}),
     "learning_rate": (3e-3, {}),
@@ -216,13 +218,14 @@ def test_auto_precision_is_half_where_that_is_faster(
 
 
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
-                     "consistency_weight", "start_weight", "weight_decay",
-                     "tol"]  # fmt: skip
+                     "consistency_weight", "start_weight", "prior_weight",
+                     "weight_decay", "tol"]  # fmt: skip
 POSITIVE_INTEGERS = ["n_clusters", "n_experts", "latent_dim", "batch_size", "n_init",
                      "max_epochs", "n_iter_no_change"]  # fmt: skip
-CHOICES = ["architecture", "assignment_input", "activation", "reconstruction_loss",
-           "entropy_schedule", "consistency", "init", "precision", "max_epochs",
-           "latent_dim", "assignment_hidden_layer_sizes"]  # fmt: skip
+CHOICES = ["architecture", "expert", "assignment_input", "activation",
+           "reconstruction_loss", "entropy_schedule", "consistency", "init",
+           "precision", "max_epochs", "latent_dim",
+           "assignment_hidden_layer_sizes"]  # fmt: skip
 
 BAD_VALUES = [
     *((name, bad) for name in NUMBERS_FROM_ZERO

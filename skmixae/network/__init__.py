@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .adversarial import AdversarialExperts
 from .assignment import AssignmentNetwork
 from .autoencoder import DenseExperts, Encoded, Experts
 from .convolutional import ConvolutionalExperts
@@ -19,10 +20,12 @@ from .mixture import (
     MixtureOfAutoencoders,
     MixtureOutput,
 )
+from .variational import VariationalExperts
 
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "EXPERT_KINDS",
     "Decoded",
     "Encoded",
     "Experts",
@@ -46,6 +49,7 @@ class NetworkSpec:
     assignment_hidden_layer_sizes: tuple[int, ...]
     assignment_input: AssignmentInput
     activation: str
+    expert: str = "plain"
 
     @property
     def n_features(self) -> int:
@@ -79,6 +83,34 @@ ARCHITECTURES: dict[str, Callable[[NetworkSpec, torch.Generator], Experts]] = {
 }
 
 
+def _plain(experts: Experts, spec: NetworkSpec, generator: torch.Generator) -> Experts:
+    return experts
+
+
+def _variational(
+    experts: Experts, spec: NetworkSpec, generator: torch.Generator
+) -> Experts:
+    return VariationalExperts(
+        experts, spec.n_experts, spec.latent_dim, spec.n_features, generator=generator
+    )
+
+
+def _adversarial(
+    experts: Experts, spec: NetworkSpec, generator: torch.Generator
+) -> Experts:
+    return AdversarialExperts(
+        experts, spec.n_experts, spec.latent_dim, generator=generator
+    )
+
+
+# What becomes of the latents of any architecture; a new way is one file and a line too.
+EXPERT_KINDS: dict[str, Callable[[Experts, NetworkSpec, torch.Generator], Experts]] = {
+    "plain": _plain,
+    "variational": _variational,
+    "adversarial": _adversarial,
+}
+
+
 def build_network(
     spec: NetworkSpec, generator: torch.Generator
 ) -> MixtureOfAutoencoders:
@@ -89,6 +121,7 @@ def build_network(
         )
     else:
         experts = ARCHITECTURES[spec.architecture](spec, generator)
+    experts = EXPERT_KINDS[spec.expert](experts, spec, generator)
     read_features = {
         "input": spec.n_features,
         "hidden": spec.n_experts * experts.hidden_features,

@@ -21,8 +21,15 @@ class Encoded(NamedTuple):
     latents: Tensor  # (b, k, d)
 
 
+class Drawn(NamedTuple):
+    """What is decoded of a batch, and what it costs to have it there."""
+
+    latents: Tensor  # (b, k, d)
+    divergence: Tensor | None  # (b, k), of the latents from their prior, if any
+
+
 class Experts(nn.Module):
-    """K autoencoders. A new kind of expert is a subclass with these two methods.
+    """K autoencoders. A new kind of expert is a subclass with `encode` and `decode`.
 
     Attributes
     ----------
@@ -40,11 +47,23 @@ class Experts(nn.Module):
         """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
         raise NotImplementedError
 
+    def draw(self, encoded: Encoded, generator: torch.Generator | None) -> Drawn:
+        """Return the latents to decode: those encoded, at random about them, ...
+
+        Without a ``generator`` nothing is random.
+        """
+        return Drawn(encoded.latents, None)
+
     def permute(self, order: Tensor) -> None:
         """Make expert ``order[i]`` the i-th."""
-        for module in self.modules():
-            if isinstance(module, PARALLEL_LAYERS):
-                module.permute(order)
+        permute_layers(self, order)
+
+
+def permute_layers(module: nn.Module, order: Tensor) -> None:
+    """Reorder the experts in all layers of a module, itself included."""
+    for layer in module.modules():
+        if isinstance(layer, PARALLEL_LAYERS):
+            layer.permute(order)
 
 
 class DenseExperts(Experts):

@@ -24,6 +24,7 @@ class MixtureOutput(NamedTuple):
     logits: Tensor  # (b, k), their softmax is the assignment
     latents: Tensor  # (b, k, d)
     decoded: Decoded  # of (b, k, features)
+    divergence: Tensor | None  # (b, k), of the latents from their prior, if any
 
 
 class MixtureOfAutoencoders(nn.Module):
@@ -51,12 +52,21 @@ class MixtureOfAutoencoders(nn.Module):
         self.assignment = assignment
         self.assignment_input = assignment_input
 
-    def forward(self, x: Tensor) -> MixtureOutput:
-        """Assign, encode and decode flat rows (b, features)."""
+    def forward(
+        self, x: Tensor, generator: torch.Generator | None = None
+    ) -> MixtureOutput:
+        """Assign, encode and decode flat rows (b, features).
+
+        With a ``generator``, experts that are random are so.
+        """
         encoded = self.experts.encode(x)
         logits = self._logits(x, encoded)
+        drawn = self.experts.draw(encoded, generator)
         return MixtureOutput(
-            logits, encoded.latents, self.experts.decode(encoded.latents)
+            logits,
+            encoded.latents,
+            self.experts.decode(drawn.latents),
+            drawn.divergence,
         )
 
     def assign(self, x: Tensor) -> Tensor:

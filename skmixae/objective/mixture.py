@@ -19,8 +19,11 @@ from .schedule import Constant, Weights
 class Network(Protocol):
     """What the objective needs of a network."""
 
-    def __call__(self, x: Tensor) -> Any:
-        """Return ``logits`` (b, k) and ``decoded``, see `terms.Decoded`."""
+    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Any:
+        """Return ``logits`` (b, k), ``decoded``, see `terms.Decoded`, ``divergence``.
+
+        The last is of the latents from their prior, (b, k), or None.
+        """
 
     def assign(self, x: Tensor) -> Tensor:
         """Return logits (b, k)."""
@@ -37,6 +40,7 @@ class Parts(NamedTuple):
     batch_entropy: Tensor  # as far as it is rewarded
     consistency: Tensor
     start: Tensor
+    prior: Tensor
 
 
 class Terms(NamedTuple):
@@ -49,11 +53,13 @@ class Terms(NamedTuple):
     batch_entropy: Tensor  # or the agreement with known sizes, in its place
     consistency: Tensor
     start: Tensor  # divergence from it
+    prior: Tensor  # divergence of latents from it
     reconstruction_weight: Tensor
     sample_entropy_weight: Tensor
     batch_entropy_weight: Tensor
     consistency_weight: Tensor
     start_weight: Tensor
+    prior_weight: Tensor
 
 
 class Step(NamedTuple):
@@ -78,10 +84,11 @@ class Reconstruction:
 
 @dataclass
 class MixtureObjective:
-    """Weighted reconstruction, two entropies, consistency and what holds to a start.
+    """Reconstruction, two entropies, consistency, and what holds to start and prior.
 
     ``total = R + alpha * sample_entropy - beta * batch_entropy + gamma * consistency +
-    delta * start``, with the batch entropy counted up to its finite-batch ceiling.
+    delta * start + epsilon * prior``, with the batch entropy counted up to its
+    finite-batch ceiling.
 
     Parameters
     ----------
@@ -125,9 +132,9 @@ class MixtureObjective:
         generator: torch.Generator,
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of training."""
-        out = network(self._noisy(x, generator))
+        out = network(self._noisy(x, generator), generator)
         log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
-        others = {
+        others = self.prior(out, log_assignment.exp()) | {
             "consistency": self._consistency(
                 network, x, index, self._merged(log_assignment).detach(), generator
             )
@@ -143,7 +150,14 @@ class MixtureObjective:
         out = network(x)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.reconstruction(out.decoded, x)
-        return self.assemble(log_assignment, errors)
+        prior = self.prior(out, log_assignment.exp())
+        return self.assemble(log_assignment, errors, None, **prior)
+
+    def prior(self, out: Any, assignment: Tensor) -> dict[str, Tensor]:
+        """Return the term of the latents' prior by its name, where they have one."""
+        if out.divergence is None:
+            return {}
+        return {"prior": terms.expected(assignment, out.divergence)}
 
     def balance(self, assignment: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.
@@ -216,7 +230,7 @@ class MixtureObjective:
         rewarded = self._rewarded(merged)
         none = errors.new_zeros(())
         parts = Parts(
-            terms.weighted_reconstruction(assignment, errors),
+            terms.expected(assignment, errors),
             terms.sample_entropy(log_merged),
             rewarded.clamp(max=self._ceiling(merged, len(merged))),
             *(others.get(name, none) for name in Parts._fields[3:]),
@@ -243,4 +257,5 @@ def weigh(weights: Weights, parts: Parts) -> Tensor:
         - weights.batch_entropy * parts.batch_entropy
         + weights.consistency * parts.consistency
         + weights.start * parts.start
+        + weights.prior * parts.prior
     )

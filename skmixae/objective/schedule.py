@@ -25,6 +25,7 @@ class Weights(NamedTuple):
     batch_entropy: float | Tensor
     consistency: float | Tensor
     start: float | Tensor = 0.0
+    prior: float | Tensor = 0.0
 
 
 class Constant:

@@ -69,9 +69,9 @@ RECONSTRUCTION_ERRORS: dict[str, Callable[[Decoded, Tensor], Tensor]] = {
 }
 
 
-def weighted_reconstruction(assignment: Tensor, errors: Tensor) -> Tensor:
-    """Mean over rows of the errors (b, k) weighted by the assignment (b, k)."""
-    return (assignment * errors).sum(-1).mean()
+def expected(assignment: Tensor, costs: Tensor) -> Tensor:
+    """Mean over rows of costs (b, k), such as errors, weighted by (b, k)."""
+    return (assignment * costs).sum(-1).mean()
 
 
 # ---------------------------------------------------------------------------

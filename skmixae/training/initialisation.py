@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..objective.mixture import MixtureObjective, Network, Step
+from ..objective.terms import expected
 from .batches import Batches
 
 # k-means sees at most so many rows, and so many for each cluster: its centres move
@@ -199,13 +200,17 @@ class Teaching:
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of teaching."""
         target = self.start[index]
-        out = network(x)
+        out = network(x, generator)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.objective.reconstruction(out.decoded, x)
-        reconstruction = (target * errors).sum(-1).mean()
         teaching = -(target * log_assignment).sum(-1).mean()
-        step = self.objective.assemble(log_assignment.detach(), errors.detach())
-        total = reconstruction + TEACHING_WEIGHT * teaching
+        prior = self.objective.prior(out, target)
+        step = self.objective.assemble(
+            log_assignment.detach(), errors.detach(), None, **prior
+        )
+        total = expected(target, errors) + TEACHING_WEIGHT * teaching
+        if prior:
+            total = total + self.objective.schedule.base.prior * prior["prior"]
         terms = step.terms._replace(total=total, objective=total.detach())
         return step._replace(terms=terms)
 

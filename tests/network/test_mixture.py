@@ -49,7 +49,7 @@ def changed(network, before):
 @pytest.mark.parametrize(("architecture", "reads"), EVERY_KIND)
 def test_shapes_are_those_of_the_contract(build, architecture, reads, n_experts):
     network = build(architecture, reads, n_experts=n_experts)
-    logits, latents, decoded = network(rows(architecture))
+    logits, latents, decoded, _ = network(rows(architecture))
     assert logits.shape == (8, n_experts)
     assert latents.shape == (8, n_experts, 3)
     assert decoded.rows().shape == (8, n_experts, N_FEATURES[architecture])

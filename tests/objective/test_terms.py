@@ -164,19 +164,17 @@ def test_rows_without_variance_keep_a_finite_error(loss):
 
 
 @pytest.mark.parametrize("n_experts", [1, 3])
-def test_weighted_reconstruction_equals_a_loop(n_experts):
+def test_expected_cost_equals_a_loop(n_experts):
     p, errors = assignments(n_experts), draw(N_ROWS, n_experts, seed=2).exp()
     total = sum(p[i, k] * errors[i, k] for i in range(5) for k in range(n_experts))
     expected = total / N_ROWS
-    np.testing.assert_allclose(terms.weighted_reconstruction(p, errors), expected)
+    np.testing.assert_allclose(terms.expected(p, errors), expected)
 
 
-def test_gradient_of_weighted_reconstruction():
+def test_gradient_of_the_expected_cost():
     errors = draw(N_ROWS, N_EXPERTS, seed=2).exp().requires_grad_()
     logits = draw(N_ROWS, N_EXPERTS).requires_grad_()
-    assert gradcheck(
-        lambda a, e: terms.weighted_reconstruction(a.softmax(-1), e), (logits, errors)
-    )
+    assert gradcheck(lambda a, e: terms.expected(a.softmax(-1), e), (logits, errors))
 
 
 # ---------------------------------------------------------------------------
@@ -403,7 +401,7 @@ def test_gate_gains_in_proportion_to_how_far_an_expert_beats_the_mean():
     logits = draw(N_ROWS, N_EXPERTS).requires_grad_()
     errors = draw(N_ROWS, N_EXPERTS, seed=2).exp()
     p = logits.softmax(-1)
-    terms.weighted_reconstruction(p, errors).backward()
+    terms.expected(p, errors).backward()
     mean = (p * errors).sum(-1, keepdim=True)
     expected = p * (errors - mean) / N_ROWS
     torch.testing.assert_close(logits.grad, expected.detach())
@@ -415,7 +413,7 @@ def test_equal_experts_and_sure_rows_give_the_gate_no_signal():
         (900 * torch.eye(N_EXPERTS).double(), draw(N_EXPERTS, N_EXPERTS).exp()),
     ):
         logits.requires_grad_()
-        terms.weighted_reconstruction(logits.softmax(-1), errors).backward()
+        terms.expected(logits.softmax(-1), errors).backward()
         assert logits.grad.abs().max() < 1e-15
 
 
@@ -444,7 +442,7 @@ def test_for_fixed_experts_the_best_assignment_is_the_best_expert(alpha):
     for concentration in (0.05, 0.3, 1.0, 10.0):
         for p in torch.from_numpy(rng.dirichlet([concentration] * 4, size=200)):
             log_p = p.clamp(min=1e-300).log()[None]
-            cost = terms.weighted_reconstruction(p[None], errors)
+            cost = terms.expected(p[None], errors)
             cost = cost + alpha * terms.sample_entropy(log_p)
             assert cost.item() >= errors.min().item() - 1e-12
 
