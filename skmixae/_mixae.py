@@ -180,9 +180,10 @@ class MixAEClustering(
     sample_entropy_weight : float, default=2.0
         The weight (alpha in the paper) of the mean entropy of the assignments, which
         is minimised. Entropies are in units of log K.
-    batch_entropy_weight : float, default=8.0
+    batch_entropy_weight : float or "auto", default="auto"
         The weight (beta) of the entropy of the mean assignment of a batch, which is
-        maximised, up to what a random batch of even clusters has.
+        maximised, up to what a random batch of even clusters has. "auto" is 8, and
+        less in proportion where ``batch_size`` has fewer than 12 rows for each cluster.
     entropy_schedule : {"constant", "anneal", "balanced"}, default="constant"
         How the weights move. "anneal" is the paper's advice: early, balance and
         assignment; late, reconstruction and certainty: the batch entropy fades to a
@@ -372,7 +373,7 @@ class MixAEClustering(
         input_noise: float = 0.0,
         reconstruction_loss: Literal["mse", "bce", "cosine"] = "mse",
         sample_entropy_weight: float = 2.0,
-        batch_entropy_weight: float = 8.0,
+        batch_entropy_weight: float | Literal["auto"] = "auto",
         entropy_schedule: Literal["constant", "anneal", "balanced"] = "constant",
         cluster_sizes: ArrayLike | Literal["auto", "start"] | None = "auto",
         consistency: Change | Sequence[Change] | None = "auto",

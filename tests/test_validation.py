@@ -16,7 +16,12 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from skmixae import MixAEClustering
-from skmixae._parameters import CONSTRAINTS, resolve_device, resolve_precision
+from skmixae._parameters import (
+    CONSTRAINTS,
+    resolve_balance,
+    resolve_device,
+    resolve_precision,
+)
 from skmixae.consistency import Affine
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -215,6 +220,16 @@ def test_auto_precision_is_half_where_that_is_faster(
     assert resolve_precision("auto", device, sizes) is torch.float32
     for name in ("bfloat16", "float32"):
         assert resolve_precision(name, device, sizes) is getattr(torch, name)
+
+
+def test_balance_counts_less_where_a_batch_has_few_rows_for_each_cluster():
+    assert resolve_balance("auto", 20, 256) == 8.0
+    assert resolve_balance("auto", 64, 256) == pytest.approx(8.0 * 4 / 12)
+    assert resolve_balance("auto", 64, 1024) == 8.0
+    assert resolve_balance(5.0, 64, 256) == 5.0
+    # Three clusters, and 18 rows in a batch.
+    model = small(batch_size=18).fit(X)
+    assert_array_equal(model.history_["batch_entropy_weight"], 4.0)
 
 
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
