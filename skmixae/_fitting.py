@@ -12,7 +12,7 @@ from scipy.stats import entropy
 from ._outcome import Candidate
 from ._problem import Problem, own_randomness
 from .inference import Inference
-from .network import MixtureOfAutoencoders
+from .network import MixtureOfAutoencoders, subsets
 from .objective.mixture import MixtureObjective, Parts, weigh
 from .training import (
     STARTS,
@@ -30,6 +30,7 @@ from .training import (
     as_probabilities,
     fed_threads,
     shared_rows,
+    subset_labels,
     train,
 )
 
@@ -145,13 +146,17 @@ class _Fit:
 
     def _start(self) -> NDArray | None:
         """Return what is taught first, (n, k), or None for a random start."""
-        start, k = self.problem.start, self.problem.spec.n_experts
+        start, spec = self.problem.start, self.problem.spec
         if isinstance(start, str):
             if start == "random":
                 return None
             rng = np.random.RandomState(self.seed)
-            start = STARTS[start](self.everything, k, rng)
-        return as_probabilities(start, k)
+            if spec.n_active > 1:
+                members = subsets(spec.n_experts, spec.n_active).numpy()
+                start = subset_labels(self.everything, members, rng)
+            else:
+                start = STARTS[start](self.everything, spec.n_experts, rng)
+        return as_probabilities(start, spec.n_members)
 
     def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
         """Return the proportions (k,) of the clusters that training starts from."""
@@ -225,7 +230,7 @@ def conclude(
             for name in Parts._fields[3:]
         ),
     )
-    total = weigh(problem.weights, parts)
+    total = weigh(problem.judging, parts)
     return Candidate(inference, moments, run, survey, float(total), tree)
 
 

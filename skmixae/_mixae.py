@@ -77,6 +77,10 @@ _DTYPES = [
 def _has_prior(estimator: MixAEClustering) -> bool:
     """Tell whether an estimator's experts have a prior to draw from, or raise."""
     spec: Any = getattr(estimator, "_network_spec", estimator)  # once fitted, as it was
+    if spec.n_active > 1:
+        raise AttributeError(
+            f"Rows are drawn from one expert each. Got n_active={spec.n_active}."
+        )
     if spec.expert == "plain":
         raise AttributeError(
             "Experts whose latents follow a prior can be drawn from: fit with "
@@ -119,6 +123,11 @@ class MixAEClustering(
         with labels, probabilities or "mixture" in ``init``, for a single cluster, and
         for whitened rows of more than 100 features, it is as many as clusters. None is
         one for each cluster, as in the paper.
+    n_active : int, default=1
+        How many experts each row is the sum of. With more than one, clusters are the
+        *atoms* that rows are put together from, such as the speakers in a recording:
+        the mixture is then of all subsets of so many experts, and labels are zeros and
+        ones (n_samples, n_clusters). It needs an expert for each cluster.
     latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
         specialise: an expert that can reconstruct everything tells nothing. "auto" is
@@ -251,7 +260,8 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start. It is 2 where ``init="auto"``
-        tries two starts.
+        tries two starts, and 3 for sums (``n_active``), which are compared without the
+        consistency.
     init : str or array-like, default="auto"
         The start: "random" weights, as in the paper, or clusters that the mixture
         learns in the first tenth of the epochs, one for each expert. Those are of
@@ -265,7 +275,8 @@ class MixAEClustering(
         information criterion than one Gaussian and than twice as many, and at least two
         rows for each of their parameters. Else it is "spectral"; but with an expert
         for each cluster, and unless the graph falls into that many parts, restarts take
-        turns between that and "kmeans", which must have an objective lower by 0.15.
+        turns between that and "kmeans", which must have an objective lower by 0.15. For
+        sums (``n_active``) it is "kmeans", whose centres then add up to rows.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
@@ -284,7 +295,8 @@ class MixAEClustering(
     ----------
     labels_ : ndarray of shape (n_samples,), int32
         The cluster of each row, from 0, the largest first. After `partial_fit`, of the
-        last chunk.
+        last chunk. With ``n_active`` above 1 the shape is (n_samples, n_clusters), and
+        each row has that many ones.
     n_iter_ : int
         The number of epochs run; of chunks, for `partial_fit`.
     history_ : structured ndarray of shape (`n_iter_`,)
@@ -358,6 +370,7 @@ class MixAEClustering(
         n_clusters: int = 8,
         *,
         n_experts: int | Literal["auto"] | None = "auto",
+        n_active: int = 1,
         latent_dim: int | Literal["auto"] = "auto",
         architecture: str | Callable[[tuple[int, ...], int], torch.nn.Module] = "auto",
         expert: Literal["plain", "variational", "adversarial"] = "plain",
@@ -399,6 +412,7 @@ class MixAEClustering(
     ) -> None:
         self.n_clusters = n_clusters
         self.n_experts = n_experts
+        self.n_active = n_active
         self.latent_dim = latent_dim
         self.architecture = architecture
         self.expert = expert
@@ -616,7 +630,8 @@ class MixAEClustering(
         Returns
         -------
         labels : ndarray of shape (n_samples,), int32
-            Clusters from 0 to ``n_clusters - 1``.
+            Clusters from 0 to ``n_clusters - 1``. With ``n_active`` above 1, of shape
+            (n_samples, n_clusters): ones for the clusters that a row is the sum of.
         """
         inference, rows = self._look(X)
         return inference.labels(rows)
@@ -632,7 +647,7 @@ class MixAEClustering(
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_clusters), float32
-            Rows sum to one.
+            Rows sum to one, or to ``n_active``.
         """
         inference, rows = self._look(X)
         return inference.probabilities(rows)
@@ -651,7 +666,7 @@ class MixAEClustering(
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_experts), float32
-            Rows sum to one.
+            Rows sum to one, or to ``n_active``.
         """
         inference, rows = self._look(X)
         return inference.expert_probabilities(rows)
@@ -676,10 +691,11 @@ class MixAEClustering(
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the latents of each row.
 
-        A row is described by its own expert alone: the latents of the most probable
-        expert stand in that expert's block of ``latent_dim`` columns, and the others
-        are zero. Latents of different experts are coordinates on different manifolds
-        and share no axis, hence a block for each.
+        A row is described by its own expert alone (by ``n_active`` of them, if it is
+        their sum): the latents of the most probable expert stand in that expert's block
+        of ``latent_dim`` columns, and the others are zero. Latents of different experts
+        are coordinates on different manifolds and share no axis, hence a block for
+        each.
 
         Parameters
         ----------
@@ -698,7 +714,8 @@ class MixAEClustering(
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the rows that codes stand for.
 
-        The expert whose block of a code is longest decodes it, so that
+        The expert whose block of a code is longest decodes it (the longest ``n_active``
+        are added up), so that
         ``inverse_transform(transform(X))`` is ``reconstruct(X)``; with the cosine loss
         up to the rows' lengths, which codes do not tell.
 
@@ -769,7 +786,7 @@ class MixAEClustering(
         return rows, self.expert_labels_[experts]
 
     def reconstruct(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return each row as the expert of its cluster reconstructs it.
+        """Return each row as the expert of its cluster, or their sum, reconstructs it.
 
         Parameters
         ----------
@@ -796,7 +813,8 @@ class MixAEClustering(
         -------
         errors : ndarray of shape (n_samples, n_clusters), float32
             In units of the error of predicting the mean of the training data; where
-            ``whitening`` is on, of whitened rows.
+            ``whitening`` is on, of whitened rows. With ``n_active`` above 1, of the
+            best sum that has the cluster in it.
         """
         inference, rows = self._look(X)
         return inference.errors(rows)
@@ -1000,7 +1018,7 @@ class MixAEClustering(
             epochs = extended(self.history_, epochs)
         labels = candidate.survey.labels
         self.__dict__.pop("_stream", None)
-        sizes = np.bincount(labels, minlength=problem.n_clusters) / len(labels)
+        sizes = candidate.survey.sizes / len(labels)
         network = candidate.inference.network.eval()
         self.__dict__.update(
             labels_=labels,

@@ -76,9 +76,8 @@ def degeneracies(candidate: Candidate) -> list[str]:
             "or sample_entropy_weight"
         )
     else:
-        counts = np.bincount(survey.labels, minlength=k)
         what = "experts" if k == len(clusters) else "clusters"
-        unused = (counts == 0) | (usage < UNUSED_SHARE / k)
+        unused = (survey.sizes == 0) | (usage < UNUSED_SHARE / k)
         if unused.any():
             found.append(
                 f"{unused.sum()} of {k} {what} are unused: raise "

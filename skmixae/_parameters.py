@@ -26,6 +26,7 @@ CHANGES = [Consistency, callable, list, tuple, None]
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [POSITIVE_INT],
     "n_experts": [POSITIVE_INT, StrOptions({"auto"}), None],
+    "n_active": [POSITIVE_INT],
     "latent_dim": [POSITIVE_INT, StrOptions({"auto"})],
     "architecture": [StrOptions({"auto", *ARCHITECTURES}), callable],
     "expert": [StrOptions(set(EXPERT_KINDS))],
@@ -74,6 +75,9 @@ WHITENING = 0.5
 # this and as pass so many rows.
 WIDE_ROWS = 100
 RESTARTS, RESTARTED_ROWS = 5, 60_000
+# Of twice as many clusters as are active, all that are not have the same sum: starts
+# tie, and only trained experts tell which is right.
+RESTARTS_OF_SUMS = 3
 # Of rows of so few features distances mean what they say, and so does the graph of
 # neighbours: "auto" starts from it. On breast cancer and circles a random start failed
 # with some seeds; on 64 pixels it was the better one.
@@ -187,14 +191,17 @@ def resolve_directions(
 
 
 def resolve_restarts(
-    n_init: int | str, n_rows: int, *, wide: bool, n_starts: int
+    n_init: int | str, n_rows: int, *, wide: bool, n_starts: int, sums: bool = False
 ) -> int:
     """Return the number of restarts.
 
-    "auto" is some on wide rows that are not many, and else one from each start.
+    "auto" is some on wide rows that are not many and for ``sums``, and else one from
+    each start.
     """
     if not isinstance(n_init, str):
         return int(n_init)
+    if sums:
+        return RESTARTS_OF_SUMS
     return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if wide else n_starts
 
 
@@ -294,6 +301,33 @@ def resolve_experts(
             f"{n_clusters}. Got {n_experts}."
         )
     return int(n_experts)
+
+
+def resolve_active(estimator: Any) -> int:
+    """Return how many experts a row is the sum of, or raise where that cannot be."""
+    e, m, k = estimator, estimator.n_active, estimator.n_clusters
+    if m == 1:
+        return 1
+    if m >= k:
+        raise ValueError(
+            f"The 'n_active' parameter must be less than n_clusters={k}. Got {m}."
+        )
+    if e.n_experts not in ("auto", None, k):
+        raise ValueError(
+            f"n_active={m} needs one expert for each cluster. Got n_experts="
+            f"{e.n_experts} for n_clusters={k}; leave n_experts=None."
+        )
+    if not (e.cluster_sizes is None or is_named(e.cluster_sizes, "auto")):
+        raise ValueError(
+            f"n_active={m} has no place for the 'cluster_sizes' parameter: leave it. "
+            f"Got {e.cluster_sizes!r}."
+        )
+    if not isinstance(e.init, str) or e.init not in ("auto", "random", "kmeans"):
+        raise ValueError(
+            f"With n_active={m} the 'init' parameter must be 'auto', 'random' or "
+            f"'kmeans'. Got {e.init!r}."
+        )
+    return int(m)
 
 
 def resolve_latent_dim(latent_dim: int | str, shape: tuple[int, ...]) -> int:

@@ -210,7 +210,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "expert_children_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "i",
     "expert_distances_": lambda v: _is_vector(v, "f"),
     "feature_names_in_": lambda v: _is_vector(v, "O") and _are_texts(v),
-    "labels_": lambda v: _is_vector(v, "iu"),
+    "labels_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind in "iu",
     "history_": lambda v: _is_vector(v, "V"),
     "n_iter_": _is_count,
     "cluster_sizes_": lambda v: _is_vector(v, "f"),

@@ -19,6 +19,7 @@ from ._parameters import (
     is_image,
     is_named,
     layer_sizes,
+    resolve_active,
     resolve_architecture,
     resolve_assignment,
     resolve_balance,
@@ -39,7 +40,7 @@ from ._parameters import (
     resolve_whitening,
 )
 from .consistency import Adversarial, Consistency, Context, OwnChange
-from .network import MixtureOfAutoencoders, NetworkSpec, build_network
+from .network import MixtureOfAutoencoders, NetworkSpec, build_network, subsets
 from .objective import (
     SCHEDULES,
     MixtureObjective,
@@ -106,6 +107,9 @@ class Problem:
                 else:
                     regularisers.append(regulariser)
         sizes = None if self.sizes is None else torch.from_numpy(self.sizes)
+        n_active, members = self.spec.n_active, None
+        if n_active > 1:
+            members = subsets(self.spec.n_experts, n_active).to(self.device)
         return MixtureObjective(
             Reconstruction(self.loss, moments.reference(self.loss)),
             schedule or SCHEDULES[self.schedule](self.weights),
@@ -113,7 +117,20 @@ class Problem:
             self.input_noise,
             regularisers,
             views,
+            members=members,
+            n_active=n_active,
         )
+
+    @property
+    def judging(self) -> Weights:
+        """The weights by which restarts are compared.
+
+        Of sums without the consistency: where the experts of a subset and all others
+        have the same sum, the wrong solution is as smooth and was preferred.
+        """
+        if self.spec.n_active == 1:
+            return self.weights
+        return self.weights._replace(consistency=0.0)
 
     def view(self, rows: Rows, moments: Moments) -> View:
         """Return the random change of rows by which experts are merged.
@@ -170,7 +187,7 @@ def resolve_moments(
     power = resolve_whitening(
         e.whitening, e.input_shape, e.architecture, e.reconstruction_loss
     )
-    counts = mostly_zeros(rows)
+    counts = mostly_zeros(rows) and e.n_active == 1  # lengths of sums tell something
     directions = resolve_directions(e.directions, power, counts=counts)
     moments.whitening, moments.n_components = power, _noted(e.n_components)
     if power is not None and len(rows) > 1:
@@ -199,6 +216,7 @@ def resolve_problem(
     architecture = resolve_architecture(e.architecture, shape)
     axes = moments.axes  # of rows that are whitened
     wide = axes is not None and rows.n_features > WIDE_ROWS
+    sums = resolve_active(e) > 1
     goes_on = spec is not None or is_chunk
     init, *others = ["random"] if goes_on else choose_starts(e, rows, moments)
     asked = resolve_spec(
@@ -235,7 +253,7 @@ def resolve_problem(
             e.cluster_sizes,
             started=goes_on or not is_named(start, "random"),
             wide=wide,
-            one_each=asked.n_experts == k > 1,
+            one_each=asked.n_experts == k > 1 and not sums,
         ),
         input_noise=e.input_noise,
         consistency=resolve_consistency(
@@ -257,7 +275,9 @@ def resolve_problem(
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
-        n_init=resolve_restarts(e.n_init, n_rows, wide=wide, n_starts=1 + len(others)),
+        n_init=resolve_restarts(
+            e.n_init, n_rows, wide=wide, n_starts=1 + len(others), sums=sums
+        ),
         start=start,
         other_starts=tuple(others),
         device=device,
@@ -271,6 +291,8 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
         return (e.init,)
     if k == 1:
         return ("random",)
+    if e.n_active > 1:
+        return ("kmeans",)
     scaling = moments.scaling(e.reconstruction_loss)
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
     # An expert is a Gaussian, or a part: of experts to spare each would be some of one.
@@ -289,12 +311,13 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
 def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:
     """Tell whether the parameters speak of clusters, each of which has an expert then.
 
-    Known sizes, labels to start from, and Gaussians do.
+    Known sizes, labels to start from, Gaussians, and sums of clusters do.
     """
     sizes = estimator.cluster_sizes
     return (
         not isinstance(init, str)
         or init == "mixture"
+        or estimator.n_active > 1
         or not (sizes is None or is_named(sizes, "auto"))
     )
 
@@ -324,6 +347,7 @@ def resolve_spec(
         assignment_input=e.assignment_input,
         activation=e.activation,
         expert=e.expert,
+        n_active=e.n_active,
     )
 
 

@@ -30,8 +30,9 @@ LARGEST_BATCH = 4096
 class Survey(NamedTuple):
     """What the mixture makes of all its rows."""
 
-    labels: NDArray[np.int32]  # (n,)
-    usage: FloatArray  # (k,), mean assignment to the experts
+    labels: NDArray[np.int32]  # (n,), or (n, k) of sums
+    sizes: NDArray[np.intp]  # (c,), rows in each cluster
+    usage: FloatArray  # (k,), mean share of the experts
     reconstruction: float
     sample_entropy: float
 
@@ -51,8 +52,11 @@ class Inference:
     clusters: NDArray[np.integer] | None = None
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
-        """Return the most probable cluster of each row, (n,)."""
-        return self._collect(rows, lambda x: self._label(self.network.assign(x)))
+        """Return the most probable cluster of each row, (n,).
+
+        Where rows are sums of several, which those are: zeros and ones, (n, k).
+        """
+        return self._collect(rows, lambda x: self._shown(self.network.assign(x)))
 
     def probabilities(self, rows: Rows) -> FloatArray:
         """Return the probability of each cluster for each row, (n, c)."""
@@ -60,7 +64,7 @@ class Inference:
 
     def expert_probabilities(self, rows: Rows) -> FloatArray:
         """Return the probabilities of the experts, (n, k)."""
-        return self._collect(rows, lambda x: self.network.assign(x).softmax(-1))
+        return self._collect(rows, lambda x: self._assignment(self.network.assign(x)))
 
     def latents(self, rows: Rows) -> FloatArray:
         """Return the latents of all experts, (n, k, d)."""
@@ -71,7 +75,7 @@ class Inference:
 
         def code(x: Tensor) -> Tensor:
             logits, latents = self.network.encode(x)
-            chosen = F.one_hot(self._expert(logits), logits.shape[-1])  # (b, k)
+            chosen = self._of_experts(self._expert(logits))  # (b, k)
             return (latents * chosen.unsqueeze(-1)).flatten(1)
 
         return self._collect(rows, code)
@@ -81,6 +85,10 @@ class Inference:
 
         def error(x: Tensor) -> Tensor:
             errors = self.reconstruction(self.network(x).decoded, x)  # (b, k)
+            members = self.network.members
+            if members is not None:  # with each, the best of the sums that it is in
+                others = members.T == 0  # (k, p)
+                return errors.unsqueeze(1).masked_fill(others, torch.inf).amin(-1)
             if not self.merged:
                 return errors
             cluster = self._clusters(errors.device).expand_as(errors)
@@ -110,8 +118,10 @@ class Inference:
 
         def decode(codes: Tensor) -> Tensor:
             latents = codes.view(len(codes), -1, latent_dim)
-            decoded = self.network.decode(latents)
-            return self._activate(decoded.of(latents.norm(dim=-1).argmax(-1)))
+            decoded, lengths = self.network.decode(latents), latents.norm(dim=-1)
+            members = self.network.members
+            longest = lengths if members is None else lengths @ members.T
+            return self._activate(decoded.of(longest.argmax(-1)))
 
         as_they_are = Scaling(np.zeros(codes.n_features), 1.0)
         if self.reconstruction.loss == "cosine":
@@ -122,9 +132,9 @@ class Inference:
         """Return the number of rows in each cluster, (c,)."""
         counts = np.zeros(self.n_clusters, dtype=np.intp)
         for (labels,) in self._map(
-            rows, lambda x: (self._label(self.network.assign(x)),)
+            rows, lambda x: (self._shown(self.network.assign(x)),)
         ):
-            counts += np.bincount(labels.numpy(), minlength=len(counts))
+            counts += self._counted(labels.numpy())
         return counts
 
     def survey(self, rows: Rows) -> Survey:
@@ -134,21 +144,25 @@ class Inference:
             out = self.network(x)
             log_assignment = F.log_softmax(out.logits, -1)
             errors = self.reconstruction(out.decoded, x)
-            return self._label(out.logits), log_assignment, errors
+            return self._shown(out.logits), log_assignment, errors
 
-        n = len(rows)
-        labels, n_seen, totals = np.empty(n, np.int32), 0, np.zeros(2)
-        usage = torch.zeros(self.network.n_experts, dtype=torch.float64)
+        n, k, members = len(rows), self.network.n_experts, self.network.members
+        labels = np.empty(n if members is None else (n, k), np.int32)
+        n_seen, totals = 0, np.zeros(2)
+        sizes = np.zeros(self.n_clusters, dtype=np.intp)
+        usage = torch.zeros(k, dtype=torch.float64)
         for best, log_assignment, errors in self._map(rows, look):
             assignment, log_clusters = log_assignment.exp(), log_assignment
             if self.merged:
                 log_clusters = terms.merged(log_assignment, self._clusters(best.device))
             labels[n_seen : n_seen + len(best)] = best.numpy()
             n_seen += len(best)
-            usage += assignment.sum(0)
+            sizes += self._counted(best.numpy())
+            usage += self._shares(assignment).sum(0)
             totals[0] += len(best) * expected(assignment, errors).item()
             totals[1] += len(best) * sample_entropy(log_clusters).item()
-        return Survey(labels, (usage / n).float().numpy(), *(totals / n).tolist())
+        usage /= n * self.network.n_active
+        return Survey(labels, sizes, usage.float().numpy(), *(totals / n).tolist())
 
     @property
     def n_clusters(self) -> int:
@@ -165,9 +179,38 @@ class Inference:
         own = np.array(self.clusters, dtype=np.int64)  # a loaded one may be read-only
         return torch.from_numpy(own).to(device)  # (k,)
 
+    def _shares(self, assignment: Tensor) -> Tensor:
+        """Return the probabilities of experts (b, k) of an assignment to members."""
+        members = self.network.members
+        return assignment if members is None else assignment @ members.to(assignment)
+
+    def _assignment(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of experts (b, k) of logits (b, k) or (b, p)."""
+        return self._shares(logits.softmax(-1))
+
+    def _of_experts(self, member: Tensor) -> Tensor:
+        """Return which experts (b, k) a member (b,) of the mixture stands for."""
+        members = self.network.members
+        if members is None:
+            return F.one_hot(member, self.network.n_experts)
+        return members[member]
+
+    def _shown(self, logits: Tensor) -> Tensor:
+        """Return clusters as users see them, of logits: (b,), or (b, k) of sums."""
+        label = self._label(logits)
+        if self.network.members is None:
+            return label
+        return self._of_experts(label).to(torch.int32)
+
+    def _counted(self, labels: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Return the rows (c,) in each cluster, of labels as users see them."""
+        if labels.ndim == 2:
+            return labels.sum(0)
+        return np.bincount(labels, minlength=self.n_clusters)
+
     def _cluster(self, logits: Tensor) -> Tensor:
         """Return the probabilities of clusters (b, c) of logits (b, k)."""
-        assignment = logits.softmax(-1)
+        assignment = self._assignment(logits)
         if not self.merged:
             return assignment
         cluster = self._clusters(logits.device).expand_as(assignment)

@@ -122,14 +122,17 @@ def hungarian_accuracy_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        True classes: integers, strings, or anything that can be sorted.
+        True classes: integers, strings, or anything that can be sorted. For rows of
+        several classes each, zeros and ones of shape (n_samples, n_classes).
     y_pred : array-like of shape (n_samples,)
-        Clusters, with labels of any kind, more or fewer than there are classes.
+        Clusters, with labels of any kind, more or fewer than there are classes; zeros
+        and ones of shape (n_samples, n_clusters), where ``y_true`` has such.
 
     Returns
     -------
     accuracy : float
-        Share of rows in (0, 1]; 1 means the same partition.
+        Share of rows in (0, 1]; 1 means the same partition. Of rows of several classes
+        each, the share whose whole set is right, under the map that agrees most often.
 
     Raises
     ------
@@ -164,9 +167,43 @@ def hungarian_accuracy_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> hungarian_accuracy_score([0, 0, 0, 1, 1, 1], [0, 0, 2, 1, 1, 1])
     0.8333
     """
+    if np.ndim(y_true) == 2 and np.shape(y_true)[1] > 1:
+        return _set_accuracy(y_true, y_pred)
     counts, _, _ = _contingency(y_true, y_pred)
     matched = linear_sum_assignment(counts, maximize=True)
     return float(counts[matched].sum() / counts.sum())
+
+
+def _set_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Return the share of rows whose set of classes is right, of zeros and ones."""
+    true, found = (
+        _check_indicators(y_true, "y_true"),
+        _check_indicators(y_pred, "y_pred"),
+    )
+    check_consistent_length(true, found)
+    # Where one of two says yes and the other no, all others being equal.
+    apart = found.sum(0)[:, None] + true.sum(0) - 2 * found.T @ true
+    cluster, its_class = linear_sum_assignment(apart)
+    n_classes = true.shape[1] + found.shape[1]  # those without a partner stay alone
+    named = np.zeros((2, len(true), n_classes), dtype=np.int64)
+    named[0, :, : true.shape[1]] = true
+    alone = true.shape[1] + np.arange(found.shape[1])
+    alone[cluster] = its_class
+    named[1][:, alone] = found
+    return float((named[0] == named[1]).all(1).mean())
+
+
+def _check_indicators(y: ArrayLike, name: str) -> NDArray[np.int64]:
+    """Validate zeros and ones (n, k), ones where a row is of a class."""
+    indicators = np.asarray(y)
+    if indicators.ndim != 2 or len(indicators) == 0:
+        raise ValueError(
+            f"{name} must hold zeros and ones of shape (n_samples, n_classes), one "
+            f"row at least; got an array of shape {indicators.shape}."
+        )
+    if not np.isin(indicators, [0, 1]).all():
+        raise ValueError(f"{name} must hold zeros and ones only.")
+    return indicators.astype(np.int64)
 
 
 def purity_score(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -367,6 +404,8 @@ def certainty_scorer(
     ------
     TypeError
         If the estimator has no ``predict_proba``.
+    ValueError
+        If the probabilities do not add up to one, as of rows that are sums of clusters.
 
     References
     ----------
@@ -386,6 +425,12 @@ def certainty_scorer(
     n_clusters = assignment.shape[1]
     if n_clusters == 1:
         return 0.0
+    total = assignment.sum(axis=1).mean()
+    if not math.isclose(total, 1.0, rel_tol=1e-3):
+        raise ValueError(
+            "certainty_scorer is for rows of one cluster each. Got probabilities that "
+            f"add up to {total:.3g}."
+        )
     batch_entropy = entr(assignment.mean(axis=0, dtype=np.float64)).sum()
     sample_entropy = entr(assignment).sum(axis=1).mean(dtype=np.float64)
     # Rounding can leave [0, 1] by the last digit.

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import accuracy_score, silhouette_score
@@ -305,3 +306,56 @@ def test_silhouette_takes_any_kind_of_rows(convert):
     rows = convert(X)
     refit = KMeans(3, random_state=0, n_init=1).fit(rows)
     assert silhouette_scorer(refit, rows) == pytest.approx(expected)
+
+
+# -- rows of several classes each ------------------------------------------------------
+
+
+def test_accuracy_of_sets_is_the_share_of_rows_that_are_right_under_the_best_map():
+    true = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    assert hungarian_accuracy_score(true, true[:, [2, 0, 1]]) == 1.0
+    found = true[:, [2, 0, 1]].copy()
+    found[0] = [1, 1, 0]  # one wrong row
+    assert hungarian_accuracy_score(true, found) == 0.75
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_map_of_sets_is_the_best_of_all(seed):
+    rng = np.random.RandomState(seed)
+    true = rng.randint(2, size=(40, 4))
+    found = np.where(rng.rand(40, 4) < 0.2, 1 - true, true)[:, rng.permutation(4)]
+    agreement, accuracy = max(
+        ((found[:, order] == true).sum(), (found[:, order] == true).all(1).mean())
+        for order in map(list, permutations(range(4)))
+    )
+    assert agreement > 0
+    assert hungarian_accuracy_score(true, found) == pytest.approx(accuracy)
+
+
+def test_clusters_and_classes_without_a_partner_count_as_errors():
+    true = np.array([[1, 0], [0, 1], [1, 1]])
+    more = np.c_[true, [0, 0, 1]]
+    assert hungarian_accuracy_score(true, more) == pytest.approx(2 / 3)
+    assert hungarian_accuracy_score(more, true) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([0, 1, 1], "y_pred must hold zeros and ones of shape"),
+        ([[0, 2], [1, 0], [1, 1]], "y_pred must hold zeros and ones only"),
+        ([[0, 1], [1, 0]], "inconsistent numbers of samples"),
+    ],
+)
+def test_other_than_sets_are_refused_where_sets_are_wanted(found, said):
+    with pytest.raises(ValueError, match=said):
+        hungarian_accuracy_score([[1, 0], [0, 1], [1, 1]], found)
+
+
+def test_certainty_is_of_one_cluster_each():
+    class Sums(BaseEstimator):
+        def predict_proba(self, X):
+            return np.ones((len(X), 2))
+
+    with pytest.raises(ValueError, match="add up to 2"):
+        certainty_scorer(Sums(), np.zeros((3, 1)))

@@ -281,11 +281,11 @@ def test_interrupted_chunk_leaves_the_stream_as_it_was(monkeypatch):
     before, n_calls = everything(model), []
     step = type(model.module_).forward
 
-    def interrupted(self, x):
+    def interrupted(self, x, generator=None):
         n_calls.append(1)
         if len(n_calls) == 2:
             raise KeyboardInterrupt
-        return step(self, x)
+        return step(self, x, generator)
 
     with monkeypatch.context() as patch:
         patch.setattr(type(model.module_), "forward", interrupted)

@@ -118,6 +118,7 @@ PATIENT = {"n_iter_no_change": 2, "max_epochs": 12}
 EFFECTS = {
     "n_clusters": (2, {}),
     "n_experts": (5, {}),
+    "n_active": (2, {}),
     "latent_dim": (1, {}),
     "architecture": ("conv1d", {}),
     "expert": ("variational", {}),
@@ -235,8 +236,8 @@ def test_balance_counts_less_where_a_batch_has_few_rows_for_each_cluster():
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
                      "consistency_weight", "start_weight", "prior_weight",
                      "weight_decay", "tol"]  # fmt: skip
-POSITIVE_INTEGERS = ["n_clusters", "n_experts", "latent_dim", "batch_size", "n_init",
-                     "max_epochs", "n_iter_no_change"]  # fmt: skip
+POSITIVE_INTEGERS = ["n_clusters", "n_experts", "n_active", "latent_dim", "batch_size",
+                     "n_init", "max_epochs", "n_iter_no_change"]  # fmt: skip
 CHOICES = ["architecture", "expert", "assignment_input", "activation",
            "reconstruction_loss", "entropy_schedule", "consistency", "init",
            "precision", "max_epochs", "latent_dim",

@@ -20,6 +20,7 @@ from .mixture import (
     MixtureOfAutoencoders,
     MixtureOutput,
 )
+from .sums import subsets
 from .variational import VariationalExperts
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MixtureOutput",
     "NetworkSpec",
     "build_network",
+    "subsets",
 ]
 
 
@@ -50,6 +52,12 @@ class NetworkSpec:
     assignment_input: AssignmentInput
     activation: str
     expert: str = "plain"
+    n_active: int = 1
+
+    @property
+    def n_members(self) -> int:
+        """How many members the mixture has: experts, or subsets of them."""
+        return math.comb(self.n_experts, self.n_active)
 
     @property
     def n_features(self) -> int:
@@ -131,4 +139,6 @@ def build_network(
         read_features, spec.assignment_hidden_layer_sizes, spec.n_experts,
         spec.activation, generator=generator,
     )  # fmt: skip
-    return MixtureOfAutoencoders(experts, assignment, spec.assignment_input)
+    return MixtureOfAutoencoders(
+        experts, assignment, spec.assignment_input, spec.n_active
+    )

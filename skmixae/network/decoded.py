@@ -43,7 +43,7 @@ class Decoded:
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
-        rows = _at_least_single(self._rows)
+        rows = at_least_single(self._rows)
         return (rows * x.unsqueeze(1)).sum(-1), rows.square().sum(-1)
 
 
@@ -161,6 +161,6 @@ def _with_bias(
     return h, w
 
 
-def _at_least_single(x: Tensor) -> Tensor:
+def at_least_single(x: Tensor) -> Tensor:
     """Return half precision as float32, and anything else as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -14,6 +14,7 @@ from .assignment import AssignmentNetwork
 from .autoencoder import Encoded, Experts
 from .decoded import Decoded
 from .parallel import BatchNorm
+from .sums import SumsDecoded, subsets
 
 AssignmentInput = Literal["latents", "hidden", "input"]
 
@@ -21,7 +22,7 @@ AssignmentInput = Literal["latents", "hidden", "input"]
 class MixtureOutput(NamedTuple):
     """What the mixture says of a batch."""
 
-    logits: Tensor  # (b, k), their softmax is the assignment
+    logits: Tensor  # (b, k), their softmax is the assignment; of sums (b, p)
     latents: Tensor  # (b, k, d)
     decoded: Decoded  # of (b, k, features)
     divergence: Tensor | None  # (b, k), of the latents from their prior, if any
@@ -38,19 +39,29 @@ class MixtureOfAutoencoders(nn.Module):
         Reads what ``assignment_input`` names, side by side for all experts.
     assignment_input : {"latents", "hidden", "input"}
         The latents (the paper), the encoders' last hidden layers, or the rows.
+    n_active : int
+        How many experts a row is the sum of. With more than one, the members of the
+        mixture are not the experts but their subsets of that size: a subset's logit is
+        the sum of its experts', and so are its reconstruction and its divergence.
     """
+
+    members: Tensor | None  # (p, k), the experts of each subset, if there are any
 
     def __init__(
         self,
         experts: Experts,
         assignment: AssignmentNetwork,
         assignment_input: AssignmentInput,
+        n_active: int = 1,
     ) -> None:
         super().__init__()
         self.n_experts = assignment.n_experts
         self.experts = experts
         self.assignment = assignment
         self.assignment_input = assignment_input
+        self.n_active = n_active
+        members = subsets(self.n_experts, n_active) if n_active > 1 else None
+        self.register_buffer("members", members, persistent=False)
 
     def forward(
         self, x: Tensor, generator: torch.Generator | None = None
@@ -62,17 +73,16 @@ class MixtureOfAutoencoders(nn.Module):
         encoded = self.experts.encode(x)
         logits = self._logits(x, encoded)
         drawn = self.experts.draw(encoded, generator)
-        return MixtureOutput(
-            logits,
-            encoded.latents,
-            self.experts.decode(drawn.latents),
-            drawn.divergence,
-        )
+        divergence = drawn.divergence
+        if divergence is not None:
+            divergence = self._of_members(divergence)
+        decoded = self.decode(drawn.latents)
+        return MixtureOutput(logits, encoded.latents, decoded, divergence)
 
     def assign(self, x: Tensor) -> Tensor:
         """Return the logits (b, k) alone: nothing is decoded."""
         if self.assignment_input == "input":
-            return self.assignment(x).float()
+            return self._of_members(self.assignment(x).float())
         return self._logits(x, self.experts.encode(x))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,8 +91,9 @@ class MixtureOfAutoencoders(nn.Module):
         return self._logits(x, encoded), encoded.latents
 
     def decode(self, latents: Tensor) -> Decoded:
-        """Decode (b, k, d), block k by expert k, to (b, k, features)."""
-        return self.experts.decode(latents)
+        """Decode (b, k, d), block k by expert k, to (b, k, features), or to sums."""
+        decoded = self.experts.decode(latents)
+        return decoded if self.members is None else SumsDecoded(decoded, self.members)
 
     @contextmanager
     def statistics_held(self) -> Iterator[None]:
@@ -115,4 +126,8 @@ class MixtureOfAutoencoders(nn.Module):
             "latents": encoded.latents,
         }[self.assignment_input]
         # Entropies and divergences of 8-bit mantissas are too coarse to train on.
-        return self.assignment(read.flatten(1)).float()
+        return self._of_members(self.assignment(read.flatten(1)).float())
+
+    def _of_members(self, x: Tensor) -> Tensor:
+        """Return what members of the mixture have of experts (b, k), added up."""
+        return x if self.members is None else x @ self.members.T

@@ -111,6 +111,9 @@ class MixtureObjective:
         The most batch entropy that is rewarded.
     log_start : Tensor of shape (n, k), optional
         Logarithms of assignments of all rows, from which the divergence is added.
+    members : Tensor of shape (p, k), optional
+        The experts of each subset of ``n_active``, where rows are sums: everything is
+        then of subsets, and only the balance is of experts.
     """
 
     reconstruction: Reconstruction
@@ -122,6 +125,8 @@ class MixtureObjective:
     clusters: Tensor | None = None
     evenness: float = 1.0
     log_start: Tensor | None = None
+    members: Tensor | None = None
+    n_active: int = 1
 
     def step(
         self,
@@ -159,17 +164,24 @@ class MixtureObjective:
             return {}
         return {"prior": terms.expected(assignment, out.divergence)}
 
-    def balance(self, assignment: Tensor, n_rows: int | None = None) -> Tensor:
+    def balance(self, shares: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.
 
-        ``n_rows`` says how many rows an assignment already averaged stands for.
+        ``n_rows`` says how many rows shares already averaged stand for.
         """
-        ceiling = self._ceiling(assignment, n_rows or len(assignment))
-        return self._rewarded(assignment).clamp(max=ceiling)
+        ceiling = self._ceiling(shares, n_rows or len(shares))
+        return self._rewarded(shares).clamp(max=ceiling)
 
-    def _ceiling(self, assignment: Tensor, n_rows: int) -> float:
-        ceiling = terms.batch_entropy_ceiling(assignment.shape[-1], n_rows)
+    def _ceiling(self, shares: Tensor, n_rows: int) -> float:
+        n_draws = n_rows * self.n_active
+        ceiling = terms.batch_entropy_ceiling(shares.shape[-1], n_draws)
         return min(self.evenness, ceiling)
+
+    def _shares(self, assignment: Tensor) -> Tensor:
+        """Return what experts have (b, k) of an assignment to members (b, p)."""
+        if self.members is None:
+            return assignment
+        return assignment @ self.members / self.n_active
 
     def _merged(self, log_assignment: Tensor) -> Tensor:
         """Return logarithms (b, c) of what clusters have of the experts' (b, k)."""
@@ -177,10 +189,10 @@ class MixtureObjective:
             return log_assignment
         return terms.merged(log_assignment, self.clusters)
 
-    def _rewarded(self, assignment: Tensor) -> Tensor:
+    def _rewarded(self, shares: Tensor) -> Tensor:
         if self.sizes is None:
-            return terms.batch_entropy(assignment)
-        return terms.size_agreement(assignment, self.sizes)
+            return terms.batch_entropy(shares)
+        return terms.size_agreement(shares, self.sizes)
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if not self.input_noise:
@@ -226,13 +238,13 @@ class MixtureObjective:
         """
         assignment = log_assignment.exp()
         log_merged = self._merged(log_assignment)
-        merged = log_merged.exp()  # (b, c)
-        rewarded = self._rewarded(merged)
+        shares = self._shares(log_merged.exp())  # (b, c)
+        rewarded = self._rewarded(shares)
         none = errors.new_zeros(())
         parts = Parts(
             terms.expected(assignment, errors),
             terms.sample_entropy(log_merged),
-            rewarded.clamp(max=self._ceiling(merged, len(merged))),
+            rewarded.clamp(max=self._ceiling(shares, len(shares))),
             *(others.get(name, none) for name in Parts._fields[3:]),
         )
         base = self.schedule.base
@@ -246,7 +258,7 @@ class MixtureObjective:
             *(part.detach() for part in parts._replace(batch_entropy=rewarded)),
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )
-        return Step(row, assignment.detach())
+        return Step(row, self._shares(assignment).detach())
 
 
 def weigh(weights: Weights, parts: Parts) -> Tensor:

@@ -8,6 +8,7 @@ from .initialisation import (
     are_gaussians,
     are_in_parts,
     as_probabilities,
+    subset_labels,
 )
 from .loop import (
     EpochReport,
@@ -51,6 +52,7 @@ __all__ = [
     "mostly_zeros",
     "principal_axes",
     "shared_rows",
+    "subset_labels",
     "train",
     "train_epoch",
 ]

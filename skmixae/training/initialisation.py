@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ..objective.mixture import MixtureObjective, Network, Step
 from ..objective.terms import expected
 from .batches import Batches
+from .sums import additive_kmeans, nearest_sums
 
 # k-means sees at most so many rows, and so many for each cluster: its centres move
 # little with more, and all rows are then labelled batch by batch.
@@ -54,6 +55,19 @@ def kmeans_labels(
         min(n_clusters, len(rows)), n_init=10, copy_x=False, random_state=random_state
     )
     return _looked_at(batches, model.fit(rows).predict)
+
+
+def subset_labels(
+    batches: Batches, members: NDArray[np.float32], random_state: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Return the subset (n,) among ``members`` (p, k) of each row, as sums of centres.
+
+    What k-means is to rows of one cluster each; of a sample of the rows, too.
+    """
+    size = max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * members.shape[1])
+    rows = _sample(batches, size, random_state)
+    sums = members @ additive_kmeans(rows, members, random_state)
+    return _looked_at(batches, lambda rows: nearest_sums(rows, sums)[0])
 
 
 def spectral_labels(
