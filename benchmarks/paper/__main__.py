@@ -12,7 +12,15 @@ import matplotlib
 
 from benchmarks._report import positive
 from benchmarks.paper import page, rcv1
-from benchmarks.paper.bench import Bench, Made, NotAtHand, Order, lines_of
+from benchmarks.paper.bench import (
+    ROWS,
+    SCORES,
+    Bench,
+    Made,
+    NotAtHand,
+    Order,
+    lines_of,
+)
 from benchmarks.paper.experiments import EXPERIMENTS
 from benchmarks.paper.store import whole
 from benchmarks.quality import runs
@@ -84,7 +92,7 @@ def new_parser() -> argparse.ArgumentParser:
     add("--epochs", type=positive, help="of MixAEClustering (default: its own)")
     add(
         "--clusters", nargs="+", type=positive, metavar="K",
-        help="of figure7 (default: as many as classes, 20 and 30)",
+        help="of figure7, up to three (default: as many as classes, 20 and 30)",
     )  # fmt: skip
     add("--threads", type=positive, default=1, help="of a run (default: 1)")
     add("--timeout", type=positive, metavar="SECONDS", help="of a run of table2")
@@ -146,7 +154,7 @@ def make_all(names: list[str], order: Order) -> int:
         for name, data in units:
             told.append(make(name, data, bench))
     contents = [content for content in told if isinstance(content, dict)]
-    print("\n\n".join(page.printed(contents)))
+    print("", *page.printed(contents), sep="\n")
     for text in dict.fromkeys(x for x in told if isinstance(x, str)):
         print(text)
     return int(bench.n_failed > 0)
@@ -169,6 +177,7 @@ def make(name: str, data: str, bench: Bench) -> dict[str, Any] | str:
         "experiment": name,
         "dataset": data,
         "limit": bench.order.limit,
+        "command": command_of(name, data, bench.order),
         **made.content,
         "lines": [_provenance(line) for line in lines_of(gathered)],
     }
@@ -177,6 +186,29 @@ def make(name: str, data: str, bench: Bench) -> dict[str, Any] | str:
         save(made, bench, stem)
     bench.store.keep(stem, content)
     return content
+
+
+def command_of(name: str, data: str, order: Order) -> str:
+    """Write the command that makes one experiment on one data set again."""
+    options: dict[str, Any] = {
+        "experiment": name,
+        "datasets": data,
+        "methods": " ".join(f'"{x.label}"' for x in order.variants or ()),
+        "seeds": order.n_seeds if order.n_seeds > 1 else None,
+        "limit": order.limit,
+        "epochs": order.epochs,
+        "clusters": " ".join(map(str, order.clusters or ())),
+        "lines": " ".join(map(str, order.lines)),
+        "out": "DIR",
+    }
+    source = EXPERIMENTS[name].source
+    unused = {ROWS: ["methods", "seeds", "epochs"]}.get(source, [])
+    unused += ["lines"] * (source != SCORES)
+    unused += ["clusters"] * (len(EXPERIMENTS[name].clusters) == 1)
+    given = (
+        f"--{x} {value}" for x, value in options.items() if value and x not in unused
+    )
+    return " ".join(["python -m benchmarks.paper", *given])
 
 
 def _provenance(line: Line) -> Line:

@@ -16,15 +16,15 @@ MORE_CLUSTERS = (None, 20, 30)
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": Experiment(
-        "the data sets: rows, features, classes and how even these are",
+        "the data sets, how large and how even",
         ROWS, SETS, (), tables.table1,
     ),
     "table2": Experiment(
-        "the accuracy of the methods, run by benchmarks.quality",
+        "the accuracy of the methods, as runs of benchmarks.quality",
         SCORES, SETS, METHODS, tables.table2,
     ),
     "table3": Experiment(
-        "the entropies of the classes and of the converged assignments",
+        "entropies of the classes and of the converged assignments",
         FITS, SETS, BOTH, tables.table3,
     ),
     "figure3": Experiment(

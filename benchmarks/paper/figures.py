@@ -32,7 +32,7 @@ from skmixae.plotting.figure import BLUE, FAINT, FONT, INK, VERMILION
 
 # Line styles of numbers of clusters, beside which colours are not needed.
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1, 1, 1)))
-_WIDE = 9.0  # inches
+_WIDE = 10.5  # inches
 # What a probability must be to count as one of several that a row has.
 SIGNIFICANT = 0.1
 
@@ -51,7 +51,7 @@ def figure3(gathered: list[Recorded]) -> Made:
         input_shape=tuple(line["input_shape"]),
         image=line["image"],
     ).plot()
-    _entitle(display.figure_, line)
+    _entitle(display.figure_, _fitted(line))
     return Made({"cluster_sizes": sizes.tolist(), **_told(line)}, display.figure_)
 
 
@@ -68,19 +68,23 @@ def figure4(gathered: list[Recorded]) -> Made:
         (classes, line["n_classes"], "by class"),
     ]
     figure, grid = plt.subplots(
-        2, len(epochs), figsize=(2.3 * len(epochs), 5.1), squeeze=False,
-        sharex=True, sharey=True,
+        2, len(epochs), figsize=(2.2 * len(epochs), 4.9), squeeze=False,
+        sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
     for (labels, n, what), panels in zip(rows, grid, strict=True):
-        for ax, epoch, there in zip(panels, epochs, points, strict=True):
+        for ax, there in zip(panels, points, strict=True):
             display = LatentMapDisplay(points=there, labels=labels, n_clusters=n)
             display.plot(ax=ax)
-            ax.set_title(f"epoch {epoch}", fontsize=FONT, loc="left")
+            ax.set_title("", loc="left")
         panels[0].set_ylabel(what, fontsize=FONT)
-    _entitle(figure, line)
-    separation = [float(_separation(there, clusters)) for there in latents]
+    for limit, axis in ((ax.set_xlim, 0), (ax.set_ylim, 1)):
+        limit(_bulk(points[..., axis]))
+    for ax, epoch in zip(grid[0], epochs, strict=True):
+        ax.set_title(f"epoch {epoch}", fontsize=FONT, loc="left")
+    _entitle(figure, _fitted(line))
+    shares = [separation(there, clusters) for there in latents]
     return Made(
-        {"epochs": epochs.tolist(), "separation": separation, **_told(line)}, figure
+        {"epochs": epochs.tolist(), "separation": shares, **_told(line)}, figure
     )
 
 
@@ -92,11 +96,13 @@ def figure5(gathered: list[Recorded]) -> Made:
     panels = [("the classes", truth)]
     for recorded in firsts:
         panels.append((label(recorded.line), matched_moment(recorded.arrays())))
-    figure = _row_of_matrices(panels)
-    figure.suptitle(_subject(line), fontsize=FONT + 1, x=0.02, ha="left")
+    accuracy = {label(x.line): x.line["accuracy"] for x in firsts}
+    titles = [f"{name}, accuracy {value:.3f}" for name, value in accuracy.items()]
+    figure = _row_of_matrices([panels[0][0], *titles], [matrix for _, matrix in panels])
+    _entitle(figure, _subject(line))
     content = {
         "moments": {name: np.round(m, 6).tolist() for name, m in panels},
-        "accuracy": {label(x.line): x.line["accuracy"] for x in firsts},
+        "accuracy": accuracy,
     }
     return Made(content, figure)
 
@@ -107,37 +113,47 @@ def figure6(gathered: list[Recorded]) -> Made:
     arrays, line = recorded.arrays(), recorded.line
     truth = second_moment(one_hot(arrays["classes"], line["n_classes"]))
     moment = matched_moment(arrays)
-    figure = plt.figure(figsize=(_WIDE, 7.4))
-    above = figure.add_axes((0.07, 0.555, 0.9, 0.375))
+    figure = plt.figure(figsize=(_WIDE, 7.2))
+    above = figure.add_axes((0.06, 0.55, 0.91, 0.39))
     TrainingHistoryDisplay(history=_history(line)).plot(ax=above)
-    ax = figure.add_axes((0.07, 0.075, 0.36, 0.34))
-    _draw_scores(ax, line["epochs"], "-", "")
+    ax = figure.add_axes((0.06, 0.08, 0.36, 0.35))
+    _draw_epochs(ax, line["epochs"]["accuracy"], "-", "accuracy")
+    _draw_epochs(ax, line["epochs"]["purity"], _STYLES[1], "purity", color=VERMILION)
+    ax.legend(frameon=False, fontsize=FONT)
     highest = max(truth.max(), moment.max())
-    for left, name, matrix in ((0.5, "the classes", truth), (0.75, "p", moment)):
-        panel = figure.add_axes((left, 0.075, 0.22, 0.34))
+    panels = (("second moment of the classes", truth), ("of the assignments", moment))
+    for left, (name, matrix) in zip((0.48, 0.74), panels, strict=True):
+        panel = figure.add_axes((left, 0.08, 0.23, 0.35))
         _draw_matrix(panel, name, matrix, highest)
-    _entitle(figure, line)
+    _entitle(figure, _fitted(line))
     return Made({"epochs": line["epochs"], **_told(line)}, figure)
 
 
 def figure7(gathered: list[Recorded]) -> Made:
     """Draw more clusters than classes: accuracy, purity, and how unevenly used."""
-    firsts = first_seeds(gathered)
-    figure = plt.figure(figsize=(_WIDE, 7.6))
-    scores = figure.add_axes((0.07, 0.56, 0.4, 0.36))
-    shares = figure.add_axes((0.57, 0.56, 0.4, 0.36))
-    moments = []
+    firsts = first_seeds(gathered)[:3]  # as many as there is room for
+    figure = plt.figure(figsize=(_WIDE, 7.2))
+    lefts = (0.05, 0.38, 0.71)
+    panels = [figure.add_axes((left, 0.55, 0.27, 0.36)) for left in lefts]
     for recorded, style in zip(firsts, _STYLES, strict=False):
         k, assignment = recorded.line["n_clusters"], recorded.arrays()["probabilities"]
-        _draw_scores(scores, recorded.line["epochs"], style, f", K = {k}")
-        moment = matched_moment(recorded.arrays())
-        moments.append((f"K = {k}", moment))
-        _draw_shares(shares, np.diag(second_moment(assignment)), style, k)
-    for ax, title in ((scores, None), (shares, "diagonal, largest first, times K")):
-        ax.legend(frameon=False, fontsize=FONT, ncols=1 + (ax is scores))
-        ax.set_title(title or "", fontsize=FONT, loc="left")
-    _draw_matrices(figure, moments, bottom=0.05, height=0.38)
-    _entitle(figure, firsts[0].line)
+        for ax, name in zip(panels, ("accuracy", "purity"), strict=False):
+            _draw_epochs(ax, recorded.line["epochs"][name], style, f"K = {k}")
+        _draw_shares(panels[2], np.diag(second_moment(assignment)), style, k)
+    titles = (
+        "Hungarian accuracy: a cluster a class",
+        "purity: rises with K by itself",
+        "diagonal of the second moment, times K",
+    )
+    for ax, title in zip(panels, titles, strict=True):
+        ax.set_title(title, fontsize=FONT, loc="left")
+        ax.legend(frameon=False, fontsize=FONT)
+    for left, recorded in zip(lefts, firsts, strict=False):
+        matrix = matched_moment(recorded.arrays())
+        name = f"second moment, K = {recorded.line['n_clusters']}"
+        ax = figure.add_axes((left, 0.04, 0.27, 0.38))
+        _draw_matrix(ax, f"{name}, black: {matrix.max():.3f}", matrix, matrix.max())
+    _entitle(figure, _subject(firsts[0].line))
     return Made({"rows": [_spare(recorded) for recorded in gathered]}, figure)
 
 
@@ -204,7 +220,14 @@ def _spare(recorded: Recorded) -> dict[str, Any]:
     }
 
 
-def _separation(latents: np.ndarray, labels: np.ndarray) -> float:
+def _bulk(values: np.ndarray) -> tuple[float, float]:
+    """Return limits that leave out the farthest rows, and some room."""
+    low, high = np.percentile(values, (2, 98))
+    room = 0.15 * (high - low) + 1e-9
+    return low - room, high + room
+
+
+def separation(latents: np.ndarray, labels: np.ndarray) -> float:
     """Return the share of the variance that is between clusters: 1 is all of it."""
     centred = latents - latents.mean(axis=0)
     between = sum(
@@ -219,16 +242,14 @@ def _separation(latents: np.ndarray, labels: np.ndarray) -> float:
 # ---------------------------------------------------------------------------
 
 
-def _draw_scores(ax: Any, epochs: dict[str, Any], style: Any, of: str) -> None:
-    """Draw accuracy, in one colour, and purity, in another, over the epochs."""
-    for name, color in (("accuracy", BLUE), ("purity", VERMILION)):
-        values = epochs[name]
-        x = np.arange(1, len(values) + 1)
-        width = 2.0 if name == "accuracy" else 1.1
-        ax.plot(x, values, color=color, ls=style, lw=width, label=f"{name}{of}")
+def _draw_epochs(
+    ax: Any, values: list[float], style: Any, name: str, color: str = BLUE
+) -> None:
+    """Draw a score over the epochs."""
+    ax.plot(np.arange(1, len(values) + 1), values, color=color, ls=style, label=name)
     ax.set_ylim(0, 1.02)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     _finish(ax, "epoch")
-    ax.legend(frameon=False, fontsize=FONT, loc="lower right")
 
 
 def _draw_shares(ax: Any, diagonal: np.ndarray, style: Any, k: int) -> None:
@@ -243,25 +264,15 @@ def _draw_shares(ax: Any, diagonal: np.ndarray, style: Any, k: int) -> None:
     _finish(ax, "clusters, as a share of K")
 
 
-def _draw_matrices(
-    figure: Any, panels: list[tuple[str, np.ndarray]], bottom: float, height: float
-) -> None:
-    """Draw matrices of different sizes side by side, each on a scale of its own."""
-    step = 0.94 / len(panels)
-    for i, (name, matrix) in enumerate(panels):
-        ax = figure.add_axes((0.04 + i * step, bottom, step - 0.03, height))
-        _draw_matrix(ax, f"{name}, black {matrix.max():.3f}", matrix, matrix.max())
-
-
-def _row_of_matrices(panels: list[tuple[str, np.ndarray]]) -> Any:
+def _row_of_matrices(titles: list[str], matrices: list[np.ndarray]) -> Any:
     """Return a figure of matrices on one scale, with the scale beside them."""
-    highest = max(float(matrix.max()) for _, matrix in panels)
+    highest = max(float(matrix.max()) for matrix in matrices)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.1 * len(panels) + 0.9, 3.6), squeeze=False,
+        1, len(matrices), figsize=(3.1 * len(matrices) + 0.9, 3.6), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for ax, (name, matrix) in zip(axes[0], panels, strict=True):
-        image = _draw_matrix(ax, name, matrix, highest)
+    for ax, title, matrix in zip(axes[0], titles, matrices, strict=True):
+        image = _draw_matrix(ax, title, matrix, highest)
     bar = figure.colorbar(image, ax=axes[0], shrink=0.75, aspect=30)
     bar.ax.tick_params(labelsize=FONT)
     return figure
@@ -308,13 +319,18 @@ def _sizes(assignment: np.ndarray) -> np.ndarray:
 
 def _subject(line: dict[str, Any]) -> str:
     """Write what is clustered."""
-    return f"{dataset_label(line)}, {counted(line['n_rows'], 'row')}"
+    in_all = "" if line["limit"] else f", {counted(line['n_rows'], 'row')}"
+    return dataset_label(line) + in_all
 
 
-def _entitle(figure: Any, line: dict[str, Any]) -> None:
-    """Write above a figure what was fitted."""
-    text = f"{_subject(line)}  ·  {label(line)}  ·  accuracy {line['accuracy']:.3f}"
-    figure.suptitle(text, fontsize=FONT + 1, x=0.02, ha="left")
+def _fitted(line: dict[str, Any]) -> str:
+    """Write what was fitted to what, and its accuracy."""
+    return f"{_subject(line)}  ·  {label(line)}  ·  accuracy {line['accuracy']:.3f}"
+
+
+def _entitle(figure: Any, text: str) -> None:
+    """Write a line above a figure."""
+    figure.suptitle(text, fontsize=FONT + 1, x=0.01, ha="left")
 
 
 def _told(line: dict[str, Any]) -> dict[str, Any]:

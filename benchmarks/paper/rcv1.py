@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ def load() -> Parts:
         If it is not at hand and cannot be fetched.
     """
     try:
-        bunch = fetch_rcv1()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Retry downloading")
+            bunch = fetch_rcv1()
     except OSError as error:
         raise OSError(
             f"RCV1 is not in scikit-learn's data folder and cannot be fetched ({error})"
