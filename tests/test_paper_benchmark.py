@@ -375,13 +375,21 @@ def test_lines_that_are_named_are_taken_and_nothing_is_run(tmp_path, capsys):
 def test_what_is_missing_is_run_and_what_was_taken_is_not(tmp_path, monkeypatch):
     source = tmp_path / "measured.jsonl"
     results.append(quality_line(0, 0.5, version="older"), source)
+    error = quality_line(1, None, version="older", error="broken")
+    results.append(error, source)
     ran = []
-    monkeypatch.setattr(
-        runs.Stage, "run", lambda self, run: ran.append(run.seed) or quality_line(1, 1)
-    )
-    arguments = ["table2", "--lines", str(source), "--seeds", "2"]
+
+    def run(self, run):
+        ran.append(run.seed)
+        return runs.NOTHING | {"accuracy": 1.0, "seconds": 1.0}
+
+    monkeypatch.setattr(runs.Stage, "run", run)
+    arguments = ["table2", "--lines", str(source), "--seeds", "3"]
     assert make(tmp_path, *arguments, methods=("kmeans",)) == 0
-    assert ran == [1]
+    assert make(tmp_path, *arguments, methods=("kmeans",)) == 0
+    assert ran == [2]
+    assert make(tmp_path, *arguments, "--retry-errors", methods=("kmeans",)) == 0
+    assert ran == [2, 1]
 
 
 def test_an_error_is_a_cell_of_table2(tmp_path):

@@ -29,7 +29,7 @@ from benchmarks.quality.results import Line
 from skmixae._callbacks import HAS_CALLBACKS
 
 ALL = "all"
-DPI = 110
+DPI = 96
 EPILOG = """\
 Every mixture is fitted once, into DIR/fits, and every run of Table 2 is a line of
 DIR/table2.jsonl: what is there of the same settings is not run again. Tables (JSON) and
@@ -100,6 +100,7 @@ def new_parser() -> argparse.ArgumentParser:
         "--lines", nargs="+", type=existing, default=[], metavar="FILE",
         help="take table2's runs from these lines of benchmarks.quality, as they are",
     )  # fmt: skip
+    add("--retry-errors", action="store_true", help="run what failed in table2 again")
     add("--no-runs", action="store_true", help="make all of what is there, run nothing")
     add(
         "--any-version", action="store_true",
@@ -134,6 +135,7 @@ def new_order(options: argparse.Namespace) -> Order:
         timeout=options.timeout,
         peers=options.peers,
         lines=tuple(options.lines),
+        retry_errors=options.retry_errors,
         any_version=options.any_version,
         no_runs=options.no_runs,
     )

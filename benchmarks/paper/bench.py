@@ -38,6 +38,7 @@ class Order:
     timeout: float | None = None
     peers: Path = runs.Plan.peers
     lines: tuple[Path, ...] = ()
+    retry_errors: bool = False
     any_version: bool = False
     no_runs: bool = False
 
@@ -284,6 +285,7 @@ class Bench:
             self.order.threads,
             self.order.limit,
             self.order.timeout,
+            self.order.retry_errors,
             # Lines that were named are taken as they are.
             any_version=self.order.any_version or bool(self.order.lines),
             peers=self.order.peers,
