@@ -21,6 +21,7 @@ from benchmarks.paper.measures import (
     sample_entropy,
     second_moment,
 )
+from benchmarks.quality.results import Line
 from benchmarks.quality.tables import dataset_label, label
 from skmixae.metrics import cluster_class_matrix
 from skmixae.plotting import (
@@ -117,9 +118,9 @@ def figure6(gathered: list[Recorded]) -> Made:
     above = figure.add_axes((0.06, 0.55, 0.91, 0.39))
     TrainingHistoryDisplay(history=_history(line)).plot(ax=above)
     ax = figure.add_axes((0.06, 0.08, 0.36, 0.35))
-    _draw_epochs(ax, line["epochs"]["accuracy"], "-", "accuracy")
-    _draw_epochs(ax, line["epochs"]["purity"], _STYLES[1], "purity", color=VERMILION)
-    ax.legend(frameon=False, fontsize=FONT)
+    _draw_epochs(ax, line, "accuracy", "-", "accuracy")
+    _draw_epochs(ax, line, "purity", _STYLES[1], "purity", color=VERMILION)
+    ax.legend(frameon=False, fontsize=FONT, handlelength=3)
     highest = max(truth.max(), moment.max())
     panels = (("second moment of the classes", truth), ("of the assignments", moment))
     for left, (name, matrix) in zip((0.48, 0.74), panels, strict=True):
@@ -138,16 +139,17 @@ def figure7(gathered: list[Recorded]) -> Made:
     for recorded, style in zip(firsts, _STYLES, strict=False):
         k, assignment = recorded.line["n_clusters"], recorded.arrays()["probabilities"]
         for ax, name in zip(panels, ("accuracy", "purity"), strict=False):
-            _draw_epochs(ax, recorded.line["epochs"][name], style, f"K = {k}")
+            _draw_epochs(ax, recorded.line, name, style, f"K = {k}")
         _draw_shares(panels[2], np.diag(second_moment(assignment)), style, k)
     titles = (
-        "Hungarian accuracy: a cluster a class",
-        "purity: rises with K by itself",
+        "Hungarian accuracy: one cluster for each class",
+        "purity: clusters may share a class",
         "diagonal of the second moment, times K",
     )
     for ax, title in zip(panels, titles, strict=True):
         ax.set_title(title, fontsize=FONT, loc="left")
-        ax.legend(frameon=False, fontsize=FONT)
+        ax.legend(frameon=False, fontsize=FONT, handlelength=3)
+        ax.set_ylim(bottom=0)
     for left, recorded in zip(lefts, firsts, strict=False):
         matrix = matched_moment(recorded.arrays())
         name = f"second moment, K = {recorded.line['n_clusters']}"
@@ -243,10 +245,12 @@ def separation(latents: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _draw_epochs(
-    ax: Any, values: list[float], style: Any, name: str, color: str = BLUE
+    ax: Any, line: Line, score: str, style: Any, name: str, color: str = BLUE
 ) -> None:
-    """Draw a score over the epochs."""
+    """Draw a score over the epochs, and a dot for that of the weights that are kept."""
+    values = line["epochs"][score]
     ax.plot(np.arange(1, len(values) + 1), values, color=color, ls=style, label=name)
+    ax.plot(len(values) * 1.03, line[score], color=color, marker="o", ms=4)
     ax.set_ylim(0, 1.02)
     ax.xaxis.get_major_locator().set_params(integer=True)
     _finish(ax, "epoch")
@@ -260,7 +264,6 @@ def _draw_shares(ax: Any, diagonal: np.ndarray, style: Any, k: int) -> None:
         x, np.sort(diagonal)[::-1] * k, color=INK, ls=style, lw=1.4, marker=".",
         label=f"K = {k}",
     )  # fmt: skip
-    ax.set_ylim(bottom=0)
     _finish(ax, "clusters, as a share of K")
 
 
@@ -300,7 +303,7 @@ def _finish(ax: Any, xlabel: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _history(line: dict[str, Any]) -> np.ndarray:
+def _history(line: Line) -> np.ndarray:
     """Return the terms and the shares as the display of the package takes them."""
     kept = {name: np.array(line["epochs"][name]) for name in KEPT}
     table = np.empty(
@@ -317,13 +320,13 @@ def _sizes(assignment: np.ndarray) -> np.ndarray:
     return np.bincount(assignment.argmax(axis=1), minlength=assignment.shape[1])
 
 
-def _subject(line: dict[str, Any]) -> str:
+def _subject(line: Line) -> str:
     """Write what is clustered."""
     in_all = "" if line["limit"] else f", {counted(line['n_rows'], 'row')}"
     return dataset_label(line) + in_all
 
 
-def _fitted(line: dict[str, Any]) -> str:
+def _fitted(line: Line) -> str:
     """Write what was fitted to what, and its accuracy."""
     return f"{_subject(line)}  ·  {label(line)}  ·  accuracy {line['accuracy']:.3f}"
 
@@ -333,6 +336,6 @@ def _entitle(figure: Any, text: str) -> None:
     figure.suptitle(text, fontsize=FONT + 1, x=0.01, ha="left")
 
 
-def _told(line: dict[str, Any]) -> dict[str, Any]:
+def _told(line: Line) -> dict[str, Any]:
     """Return what is told beside a figure of one fit."""
     return {name: line[name] for name in ("accuracy", "purity", "n_clusters")}

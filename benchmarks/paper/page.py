@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._report import counted, spread
+from benchmarks._report import counted, shortened, spread
 from benchmarks.paper.experiments import EXPERIMENTS, SETS
 from benchmarks.quality.tables import (
     ENOUGH_SEEDS,
@@ -104,12 +104,15 @@ of the class that it matches best. Grey beside the diagonal is rows that two clu
 share. The diagonal tells how even clusters are, not whether their rows are right.""",
     "figure6": """\
 The paper's three terms, in the units of `history_`; the shares of the experts; accuracy
-and purity; the second moments.""",
+and purity; the second moments. A dot is the score of the weights that the fit keeps,
+those of the epoch with the lowest objective.""",
     "figure7": """\
-As many clusters as classes, and more. Purity rises with K by itself, so that of
-different K cannot be compared, and with more clusters than classes the Hungarian
+As many clusters as classes, and more. The paper reports an accuracy that rises with K
+and calls it purity as well. Purity rises with K by itself, as clusters are split, so
+that of different K cannot be compared; with more clusters than classes the Hungarian
 accuracy counts all rows of the clusters left over as wrong. "Several" is the share of
-rows with two or more probabilities above 0.1.""",
+rows with two or more probabilities above 0.1; a dot is the score of the weights
+that the fit keeps, those of the epoch with the lowest objective.""",
 }
 
 
@@ -239,7 +242,8 @@ def _table2(contents: list[Content]) -> str:
 def _accuracy(row: dict[str, Any] | None) -> str:
     """Return an accuracy and of how few seeds it is, or why there is none."""
     if row is None or not row["accuracy"]:
-        return f"failed: {row['error']}" if row and row["error"] else "not run"
+        error = row and row["error"]
+        return f"failed: {shortened(error, 60)}" if error else "not run"
     n = len(row["accuracy"])
     few = f" ({counted(n, 'seed')})" if n < ENOUGH_SEEDS else ""
     return spread(row["accuracy"], 3) + few
