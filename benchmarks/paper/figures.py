@@ -155,7 +155,7 @@ def figure7(gathered: list[Recorded]) -> Made:
         name = f"second moment, K = {recorded.line['n_clusters']}"
         ax = figure.add_axes((left, 0.04, 0.27, 0.38))
         _draw_matrix(ax, f"{name}, black: {matrix.max():.3f}", matrix, matrix.max())
-    _entitle(figure, _subject(firsts[0].line))
+    _entitle(figure, f"{_subject(firsts[0].line)}  ·  {firsts[0].line['method']}")
     return Made({"rows": [_spare(recorded) for recorded in gathered]}, figure)
 
 

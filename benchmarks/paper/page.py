@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._report import counted, shortened, spread
+from benchmarks.paper.bench import SCORES
 from benchmarks.paper.experiments import EXPERIMENTS, SETS
+from benchmarks.quality.results import Line
 from benchmarks.quality.tables import (
     ENOUGH_SEEDS,
     dataset_label,
@@ -170,11 +172,24 @@ def page(contents: list[Content], pictures: Sequence[str]) -> str:
             kind, number = name[:-1].capitalize(), name[-1]
             parts += [f"## {kind} {number}: {experiment.about}", ABOUT[name]]
             parts += [table(there), *shown(there, pictures), commands(there)]
-    # A run that several experiments are made of counts once.
-    lines = latest(line for content in contents for line in content["lines"])
-    parts += section("Made on", None, "\n".join(provenance(lines)))
-    parts += section("What went wrong", None, remarks(lines))
+    # Table 2 may be of lines from other versions of the code: it is told apart.
+    scored = [x for x in contents if EXPERIMENTS[x["experiment"]].source == SCORES]
+    others = [x for x in contents if x not in scored]
+    for title, there in (("Table 2", scored), ("All else", others)):
+        lines = runs_of(there)
+        parts += section(f"{title}: made on", None, made_on(lines))
+        parts += section(f"{title}: what went wrong", None, remarks(lines))
     return "\n\n".join(part for part in parts if part)
+
+
+def runs_of(contents: list[Content]) -> list[Line]:
+    """Return the lines of experiments, those that several are made of once."""
+    return latest(line for content in contents for line in content["lines"])
+
+
+def made_on(lines: list[Line]) -> str:
+    """Say on what machine and by what code, where anything was made."""
+    return "\n".join(provenance(lines)) if lines else ""
 
 
 def shown(contents: list[Content], pictures: Sequence[str]) -> list[str]:
