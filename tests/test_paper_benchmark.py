@@ -518,3 +518,13 @@ def test_means_are_over_seeds():
     assert "| har, `paper` | 1.0000 ± 0.0000 | 0.5000 ± 0.0000 | 0.9000 ± 0.1000 |" in (
         page.table([content])
     )
+
+
+def test_the_page_of_the_docs_is_made_of_the_results_in_the_repository():
+    docs = runs.REPOSITORY / "docs"
+    contents = page.read(runs.REPOSITORY / "benchmarks" / "paper" / "measured")
+    pictures = [path.stem for path in (docs / page.PICTURES).glob("*.png")]
+    written = (docs / "paper.md").read_text("utf-8")
+    assert written == page.page(contents, pictures) + "\n"
+    assert pictures
+    assert not any(line["dirty"] for x in contents for line in x["lines"])
