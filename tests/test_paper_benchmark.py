@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
+from sklearn.datasets import load_digits
 
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
@@ -17,7 +18,17 @@ pytest.importorskip("sklearn.callback", reason="callbacks are of scikit-learn 1.
 
 from benchmarks._rows import new_problem
 from benchmarks.paper import __main__ as command
-from benchmarks.paper import bench, figures, fits, measures, page, rcv1, store, tables
+from benchmarks.paper import (
+    bench,
+    figures,
+    fits,
+    measures,
+    page,
+    rcv1,
+    store,
+    sums,
+    tables,
+)
 from benchmarks.paper.experiments import EXPERIMENTS
 from benchmarks.quality import datasets, results, runs
 from benchmarks.quality.methods import Task, parse
@@ -528,3 +539,53 @@ def test_the_page_of_the_docs_is_made_of_the_results_in_the_repository():
     assert written == page.page(contents, pictures) + "\n"
     assert pictures
     assert not any(line["dirty"] for x in contents for line in x["lines"])
+
+
+# ---------------------------------------------------------------------------
+# Sums of two digits
+# ---------------------------------------------------------------------------
+
+
+def test_sums_are_of_two_images_of_the_digits_that_they_say():
+    images, digits = load_digits(return_X_y=True)
+    rows, members = sums.digit_sums(3, 20, seed=0)
+    assert_array_equal(members.sum(1), 2)
+    assert len(np.unique(members, axis=0)) == 3
+    again, _ = sums.digit_sums(3, 20, seed=0)
+    assert_array_equal(rows, again)
+    assert not np.array_equal(rows, sums.digit_sums(3, 20, seed=1)[0])
+    # What is left of a sum without one image is an image of another digit.
+    known = {
+        image.tobytes(): digit for image, digit in zip(images, digits, strict=True)
+    }
+    for row in rows[:3]:
+        found = {
+            frozenset((digit, known[rest.tobytes()]))
+            for rest, digit in zip(row - images, digits, strict=True)
+            if rest.tobytes() in known
+        }
+        assert any(len(pair) == 2 for pair in found)
+
+
+def test_two_most_active_are_marked():
+    found = sums.most_active(np.array([[0.1, 3.0, 2.0], [5.0, 0.0, 0.2]]))
+    assert_array_equal(found, [[0, 1, 1], [1, 0, 1]])
+
+
+def test_runs_of_sums_go_on_where_they_were(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "sums.jsonl"
+    arguments = ["--out", str(out), "--classes", "4", "--rows", "200", "--seeds"]
+    assert sums.main([*arguments, "1", "--methods", "nmf", "start"]) == 0
+    first = results.read([out])
+    assert [line["method"] for line in first] == ["nmf", "start"]
+    assert all(0 < line["accuracy"] <= 1 for line in first)
+
+    def interrupt(line, threads):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sums, "run", interrupt)
+    assert sums.main([*arguments, "1", "--methods", "nmf", "start"]) == 0
+    assert sums.main([*arguments, "2", "--methods", "nmf"]) == 130
+    assert results.read([out]) == first
+    assert "Start again" in capsys.readouterr().out
+    assert f"{first[0]['accuracy']:.3f}" in sums.table(first)
