@@ -14,7 +14,7 @@ from .assignment import AssignmentNetwork
 from .autoencoder import Encoded, Experts
 from .decoded import Decoded
 from .parallel import BatchNorm
-from .sums import SumsDecoded, subsets
+from .sums import SumsDecoded, product, subsets
 
 AssignmentInput = Literal["latents", "hidden", "input"]
 
@@ -130,4 +130,4 @@ class MixtureOfAutoencoders(nn.Module):
 
     def _of_members(self, x: Tensor) -> Tensor:
         """Return what members of the mixture have of experts (b, k), added up."""
-        return x if self.members is None else x @ self.members.T
+        return x if self.members is None else product(x, self.members.T)

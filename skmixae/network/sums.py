@@ -48,23 +48,32 @@ class SumsDecoded(Decoded):
 
     def rows(self) -> Tensor:
         """Return all sums, (b, p, features)."""
-        return self.members @ at_least_single(self.parts.rows())
+        return product(self.members, at_least_single(self.parts.rows()))
 
     def of(self, subset: Tensor) -> Tensor:
         """Return the sum (b, features) over the subset (b,) of each row."""
         chosen = self.members[subset].unsqueeze(1)  # (b, 1, k)
-        return (chosen @ at_least_single(self.parts.rows())).squeeze(1)
+        return product(chosen, at_least_single(self.parts.rows())).squeeze(1)
 
     def squared_distance(self, x: Tensor) -> Tensor:
         """Return the squared distance (b, p) of rows ``x`` (b, features) to sums."""
-        product, square = self.products(x)
+        both, square = self.products(x)
         # By rounding, of a row met exactly, it may be just below zero.
-        return (x.square().sum(-1, keepdim=True) - 2 * product + square).clamp(min=0)
+        return (x.square().sum(-1, keepdim=True) - 2 * both + square).clamp(min=0)
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, p) each."""
         rows = at_least_single(self.parts.rows())
-        product = (rows @ x.unsqueeze(-1)).squeeze(-1)  # (b, k)
-        gram = (rows @ rows.mT).flatten(1)  # (b, k * k)
+        along = product(rows, x.unsqueeze(-1)).squeeze(-1)  # (b, k)
+        gram = product(rows, rows.mT).flatten(1)  # (b, k * k)
         pairs = (self.members.unsqueeze(2) * self.members.unsqueeze(1)).flatten(1)
-        return product @ self.members.T, gram @ pairs.T
+        return product(along, self.members.T), product(gram, pairs.T)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Return a matrix product in the precision of its factors.
+
+    Of sums, large numbers are subtracted next: 8-bit mantissas would leave little.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b

@@ -181,7 +181,8 @@ class MixtureObjective:
         """Return what experts have (b, k) of an assignment to members (b, p)."""
         if self.members is None:
             return assignment
-        return assignment @ self.members / self.n_active
+        with torch.autocast(assignment.device.type, enabled=False):
+            return assignment @ self.members / self.n_active
 
     def _merged(self, log_assignment: Tensor) -> Tensor:
         """Return logarithms (b, c) of what clusters have of the experts' (b, k)."""

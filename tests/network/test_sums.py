@@ -64,6 +64,16 @@ def test_distances_and_sums_equal_a_loop(m):
             assert_close(squares[i, p], expected @ expected, **ROUNDING)
 
 
+def test_sums_keep_their_precision_among_products_of_less():
+    decoded = 10 + torch.randn(6, 5, 40, generator=generator())
+    x = 20 + torch.randn(6, 40, generator=generator(1))
+    network, sums = make_network(2), SumsDecoded(Decoded(decoded), subsets(5, 2))
+    expected = sums.squared_distance(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(sums.squared_distance(x), expected, rtol=1e-3, atol=1e-3)
+        assert network(rows()).logits.dtype == torch.float32
+
+
 @pytest.mark.parametrize("reads", ["hidden", "latents", "input"])
 def test_logits_of_a_subset_are_the_sums_of_its_experts(reads):
     one, several = make_network(1, reads=reads), make_network(2, reads=reads)
