@@ -260,7 +260,7 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start. It is 2 where ``init="auto"``
-        tries two starts, and 3 for sums (``n_active``), which are compared without the
+        tries two starts, and 5 for sums (``n_active``), which are compared without the
         consistency.
     init : str or array-like, default="auto"
         The start: "random" weights, as in the paper, or clusters that the mixture

@@ -74,10 +74,9 @@ WHITENING = 0.5
 # each depends on the start: "auto" is one each, and restarts from k-means, as many as
 # this and as pass so many rows.
 WIDE_ROWS = 100
+# Sums start as often: of twice as many clusters as are active, all that are not have
+# the same sum, so that starts tie, and half of them are wrong.
 RESTARTS, RESTARTED_ROWS = 5, 60_000
-# Of twice as many clusters as are active, all that are not have the same sum: starts
-# tie, and only trained experts tell which is right.
-RESTARTS_OF_SUMS = 3
 # Of rows of so few features distances mean what they say, and so does the graph of
 # neighbours: "auto" starts from it. On breast cancer and circles a random start failed
 # with some seeds; on 64 pixels it was the better one.
@@ -201,7 +200,7 @@ def resolve_restarts(
     if not isinstance(n_init, str):
         return int(n_init)
     if sums:
-        return RESTARTS_OF_SUMS
+        return RESTARTS
     return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if wide else n_starts
 
 

@@ -137,17 +137,18 @@ def run(line: results.Line, threads: int) -> results.Line:
         seconds = time.perf_counter() - start
     return {
         **runs.state_of_code(),
+        **runs.NOTHING,
         "machine": runs.machine(threads),
         "versions": fits.versions(),
         "seconds": seconds,
         "accuracy": hungarian_accuracy_score(members, found),
-        "error": None,
     }
 
 
 def table(lines: list[results.Line]) -> str:
     """Return the accuracy of each method on each number of digits."""
-    by_data = grouped(latest(lines), lambda line: line["dataset"])
+    ordered = sorted(latest(lines), key=lambda line: line["n_classes"])
+    by_data = grouped(ordered, lambda line: line["dataset"])
     found = {
         data: grouped(there, lambda line: line["method"])
         for data, there in by_data.items()
