@@ -126,11 +126,12 @@ OF_SUMS = """\
 ## Sums of two digits
 
 The paper's outlook has rows that several experts make together. Here each row is the
-pixelwise sum of two images of scikit-learn's digits, of two different ones of as many
-digits as the column says, drawn anew with each seed; the digits, and 4,000 rows. A row
-counts as right if both of its digits are, under the best one-to-one map of clusters and
-digits: mean ± standard deviation over the seeds. With four digits, those that are not
-in a row have the same sum as those that are, up to a constant.
+pixelwise sum of two images of scikit-learn's digits, which show different ones of as
+many digits as the column says. Each seed draws the digits, and 4,000 rows. A row counts
+as right if both of its digits are, under the best one-to-one map of clusters and
+digits: mean ± standard deviation over the seeds. With four digits the two that are not
+in a row have, up to its sign and a constant, the same mean sum as the two that are: of
+half of the starts neither is found.
 
 ```console
 $ python -m benchmarks.paper.sums --out DIR/sums.jsonl

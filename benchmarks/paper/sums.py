@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FILE", help="lines are appended")
-    add("--classes", nargs="+", type=positive, default=[4, 5, 6], metavar="C")
+    add("--classes", nargs="+", type=positive, default=[4, 5, 6, 10], metavar="C")
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     add("--seeds", type=positive, default=3, help="how many, from 0 (default: 3)")
     add("--rows", type=positive, default=N_ROWS, help=f"default: {N_ROWS}")
