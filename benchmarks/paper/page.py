@@ -130,8 +130,8 @@ pixelwise sum of two images of scikit-learn's digits, which show different ones 
 many digits as the column says. Each seed draws the digits, and 4,000 rows. A row counts
 as right if both of its digits are, under the best one-to-one map of clusters and
 digits: mean ± standard deviation over the seeds. With four digits the two that are not
-in a row have, up to its sign and a constant, the same mean sum as the two that are: of
-half of the starts neither is found.
+in a row have the same sum as the two that are, up to its sign and a constant: centres
+that are wrong come as near to the rows, and many starts end at such.
 
 ```console
 $ python -m benchmarks.paper.sums --out DIR/sums.jsonl
