@@ -13,7 +13,7 @@ from ._outcome import Candidate
 from ._problem import Problem, own_randomness
 from .inference import Inference
 from .network import MixtureOfAutoencoders, subsets
-from .objective.mixture import MixtureObjective, Parts, weigh
+from .objective.mixture import OTHERS, MixtureObjective, Parts, weigh
 from .training import (
     STARTS,
     Agglomeration,
@@ -225,10 +225,7 @@ def conclude(
         torch.tensor(survey.sample_entropy),
         balance.cpu(),
         # As training met them: over all rows again, the adversary would cost an epoch.
-        *(
-            torch.tensor(run.kept.terms[name] if run.kept else 0.0)
-            for name in Parts._fields[3:]
-        ),
+        *(torch.tensor(run.kept.terms[name] if run.kept else 0.0) for name in OTHERS),
     )
     total = weigh(problem.judging, parts)
     return Candidate(inference, moments, run, survey, float(total), tree)

@@ -767,6 +767,25 @@ class MixAEClustering(
             In the units of the data; of length one with the cosine loss.
         labels : ndarray of shape (n_samples,), int32
             The cluster that each row was drawn from.
+
+        Raises
+        ------
+        AttributeError
+            If experts are plain, or ``n_active`` is above 1.
+        ValueError
+            If there is no such cluster, or it has no rows.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_moons
+        >>> from skmixae import MixAEClustering
+        >>> X, _ = make_moons(200, noise=0.05, random_state=0)
+        >>> model = MixAEClustering(
+        ...     n_clusters=2, expert="variational", max_epochs=20, random_state=0
+        ... ).fit(X)
+        >>> rows, labels = model.sample(3, cluster=1, random_state=0)
+        >>> rows.shape, labels
+        ((3, 2), array([1, 1, 1], dtype=int32))
         """
         check_is_fitted(self)
         n_clusters = int(self.expert_labels_.max()) + 1

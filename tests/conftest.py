@@ -1,6 +1,7 @@
 """Fixtures and settings that every test shares."""
 
 import os
+import pickle
 import random
 from pathlib import Path
 
@@ -48,3 +49,16 @@ def _rng_untouched(request):
     after = _global_random_state()
     changed = [name for name in before if before[name] != after[name]]
     assert not changed, f"the test changed the global random state of {changed}"
+
+
+@pytest.fixture
+def round_trips(tmp_path):
+    """Return a function that gives copies of an estimator, by pickle and by a file."""
+    pytest.importorskip("safetensors")
+
+    def copies(estimator):
+        path = tmp_path / "model.safetensors"
+        estimator.save(path)
+        return pickle.loads(pickle.dumps(estimator)), type(estimator).load(path)
+
+    return copies

@@ -60,7 +60,8 @@ def _nmf(rows: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
 
 
 def _taught(rows: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
-    # A tenth of as many epochs, in which the start is learned and nothing else.
+    # The start is learned in the first tenth of the epochs, and in one at least: of a
+    # single epoch nothing is left for training on.
     return _mixae(rows, n_classes, seed, max_epochs=1, n_init=1)
 
 

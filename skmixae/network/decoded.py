@@ -47,7 +47,20 @@ class Decoded:
         return (rows * x.unsqueeze(1)).sum(-1), rows.square().sum(-1)
 
 
-class LinearDecoded(Decoded):
+class ProductDecoded(Decoded):
+    """Reconstructions known by products: ``|x - d|^2 = |x|^2 - 2 x.d + |d|^2``."""
+
+    def __init__(self) -> None:
+        """Keep no reconstructions: a subclass makes them when asked for."""
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+        product, square = self.products(x)
+        # By rounding, of a row met exactly, it may be just below zero.
+        return (x.square().sum(-1, keepdim=True) - 2 * product + square).clamp(min=0)
+
+
+class LinearDecoded(ProductDecoded):
     """K reconstructions that are a linear map of hidden layers, made when asked for.
 
     With ``d = h W + c``, the squared distance of d and x is ``|x|^2 - 2 x.d + |d|^2``,
@@ -75,12 +88,6 @@ class LinearDecoded(Decoded):
     def of(self, expert: Tensor) -> Tensor:
         """Return the reconstruction (b, features) of each row by its expert (b,)."""
         return self.last.apply_one(self.hidden, expert)
-
-    def squared_distance(self, x: Tensor) -> Tensor:
-        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
-        product, square = self.products(x)
-        # By rounding, of a row met exactly, it may be just below zero.
-        return (x.square().sum(-1, keepdim=True) - 2 * product + square).clamp(min=0)
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from .decoded import Decoded, at_least_single
+from .decoded import Decoded, ProductDecoded, at_least_single
 
 # What is made of them, (b, p) and (k * k, p), must stay small beside the experts: of 10
 # experts all subsets are fewer, of 20 those of three.
@@ -27,12 +27,12 @@ def subsets(n_experts: int, n_active: int) -> Tensor:
     return torch.zeros(len(chosen), n_experts).scatter_(1, chosen, 1.0)
 
 
-class SumsDecoded(Decoded):
+class SumsDecoded(ProductDecoded):
     """Sums of K reconstructions over each of p subsets, made when asked for.
 
-    The squared distance of x to a sum is ``|x|^2 - 2 sum x.d_k + sum d_k.d_l``, over
-    the experts of the subset and their pairs. So it is had from K products and the Gram
-    matrix (b, k, k), and nothing of the size (b, p, features) is made.
+    The products of a sum are ``sum x.d_k`` and ``sum d_k.d_l``, over the experts of the
+    subset and their pairs. So they are had from K products and the Gram matrix
+    (b, k, k), and nothing of the size (b, p, features) is made.
 
     Parameters
     ----------
@@ -54,12 +54,6 @@ class SumsDecoded(Decoded):
         """Return the sum (b, features) over the subset (b,) of each row."""
         chosen = self.members[subset].unsqueeze(1)  # (b, 1, k)
         return product(chosen, at_least_single(self.parts.rows())).squeeze(1)
-
-    def squared_distance(self, x: Tensor) -> Tensor:
-        """Return the squared distance (b, p) of rows ``x`` (b, features) to sums."""
-        both, square = self.products(x)
-        # By rounding, of a row met exactly, it may be just below zero.
-        return (x.square().sum(-1, keepdim=True) - 2 * both + square).clamp(min=0)
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, p) each."""

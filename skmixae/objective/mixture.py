@@ -43,6 +43,10 @@ class Parts(NamedTuple):
     prior: Tensor
 
 
+# Those that not every objective has.
+OTHERS = ("consistency", "start", "prior")
+
+
 class Terms(NamedTuple):
     """The terms of one batch, scalars; a row of the history once averaged."""
 
@@ -139,7 +143,7 @@ class MixtureObjective:
         """Return the terms of rows ``x`` (b, features) for one step of training."""
         out = network(self._noisy(x, generator), generator)
         log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
-        others = self.prior(out, log_assignment.exp()) | {
+        others = {
             "consistency": self._consistency(
                 network, x, index, self._merged(log_assignment).detach(), generator
             )
@@ -147,7 +151,9 @@ class MixtureObjective:
         errors = self.reconstruction(out.decoded, x)  # (b, k)
         if self.log_start is not None:
             others["start"] = terms.divergence(self.log_start[index], log_assignment)
-        return self.assemble(log_assignment, errors, progress, **others)
+        return self.assemble(
+            log_assignment, errors, out.divergence, progress=progress, **others
+        )
 
     @torch.no_grad()
     def evaluate(self, network: Network, x: Tensor) -> Step:
@@ -155,14 +161,7 @@ class MixtureObjective:
         out = network(x)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.reconstruction(out.decoded, x)
-        prior = self.prior(out, log_assignment.exp())
-        return self.assemble(log_assignment, errors, None, **prior)
-
-    def prior(self, out: Any, assignment: Tensor) -> dict[str, Tensor]:
-        """Return the term of the latents' prior by its name, where they have one."""
-        if out.divergence is None:
-            return {}
-        return {"prior": terms.expected(assignment, out.divergence)}
+        return self.assemble(log_assignment, errors, out.divergence)
 
     def balance(self, shares: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.
@@ -230,23 +229,28 @@ class MixtureObjective:
         self,
         log_assignment: Tensor,
         errors: Tensor,
+        divergence: Tensor | None = None,
+        *,
         progress: float | None = None,
         **others: Tensor,
     ) -> Step:
         """Weigh the terms, the ``others`` by their names; those not given are zero.
 
+        ``divergence`` (b, k) is that of the latents from their prior, if they have one.
         ``progress=None`` weighs as configured, unobserved.
         """
         assignment = log_assignment.exp()
         log_merged = self._merged(log_assignment)
         shares = self._shares(log_merged.exp())  # (b, c)
         rewarded = self._rewarded(shares)
+        if divergence is not None:
+            others["prior"] = terms.expected(assignment, divergence)
         none = errors.new_zeros(())
         parts = Parts(
             terms.expected(assignment, errors),
             terms.sample_entropy(log_merged),
             rewarded.clamp(max=self._ceiling(shares, len(shares))),
-            *(others.get(name, none) for name in Parts._fields[3:]),
+            *(others.get(name, none) for name in OTHERS),
         )
         base = self.schedule.base
         weights = base if progress is None else self.schedule.at(progress)
@@ -259,7 +263,7 @@ class MixtureObjective:
             *(part.detach() for part in parts._replace(batch_entropy=rewarded)),
             *(torch.as_tensor(w, device=errors.device) for w in weights),
         )
-        return Step(row, self._shares(assignment).detach())
+        return Step(row, self._shares(assignment.detach()))
 
 
 def weigh(weights: Weights, parts: Parts) -> Tensor:

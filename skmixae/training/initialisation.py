@@ -218,13 +218,16 @@ class Teaching:
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.objective.reconstruction(out.decoded, x)
         teaching = -(target * log_assignment).sum(-1).mean()
-        prior = self.objective.prior(out, target)
+        divergence = out.divergence
         step = self.objective.assemble(
-            log_assignment.detach(), errors.detach(), None, **prior
+            log_assignment.detach(),
+            errors.detach(),
+            None if divergence is None else divergence.detach(),
         )
         total = expected(target, errors) + TEACHING_WEIGHT * teaching
-        if prior:
-            total = total + self.objective.schedule.base.prior * prior["prior"]
+        if divergence is not None:
+            weight = self.objective.schedule.base.prior
+            total = total + weight * expected(target, divergence)
         terms = step.terms._replace(total=total, objective=total.detach())
         return step._replace(terms=terms)
 

@@ -371,7 +371,7 @@ def test_equal_experts_with_uniform_assignments_are_a_stationary_point_of_the_ga
     logits = torch.zeros(N_ROWS, 3, requires_grad=True)
     errors = torch.rand(N_ROWS, 1, generator=generator()).expand(-1, 3)
     objective = make_objective()
-    out = objective.assemble(logits.log_softmax(-1), errors, 0.0)
+    out = objective.assemble(logits.log_softmax(-1), errors, progress=0.0)
     out.terms.total.backward()
     assert logits.grad.abs().max() < 1e-7
 
