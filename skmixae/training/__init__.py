@@ -2,11 +2,10 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
+from .evidence import are_gaussians, are_in_parts
 from .initialisation import (
     STARTS,
     Teaching,
-    are_gaussians,
-    are_in_parts,
     as_probabilities,
     subset_labels,
 )

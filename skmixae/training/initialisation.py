@@ -29,13 +29,8 @@ KMEANS_ROWS_PER_CLUSTER = 200
 SPECTRAL_ROWS = 4_000
 SPECTRAL_ROWS_PER_CLUSTER = 40
 NEIGHBOURS = 10
-# Parts of the graph of neighbours have no more than this share of its edges between
-# them: two rings .000, half-moons .001; of tables that have none, .02 and more.
-EDGES_BETWEEN_PARTS = 0.005
-# Gaussians are of so many rows, and asked for where each of their parameters has some:
-# of a single row each, the criterion knows nothing (breast cancer: 991 on 569 rows).
+# Gaussians are of so many rows.
 MIXTURE_ROWS = 4_000
-ROWS_FOR_A_PARAMETER = 2
 # Of the mean variance: on a few rows that are alike, as of values with one decimal, a
 # Gaussian without this would be as likely as it is narrow (iris: six beat three).
 LEAST_VARIANCE = 1e-3
@@ -50,7 +45,7 @@ def kmeans_labels(
 ) -> NDArray[np.int32]:
     """Return labels (n,) of all rows by k-means centres of a sample of them."""
     size = max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
-    rows = _sample(batches, size, random_state)
+    rows = sample_rows(batches, size, random_state)
     model = KMeans(
         min(n_clusters, len(rows)), n_init=10, copy_x=False, random_state=random_state
     )
@@ -65,7 +60,7 @@ def subset_labels(
     What k-means is to rows of one cluster each; of a sample of the rows, too.
     """
     size = max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * members.shape[1])
-    rows = _sample(batches, size, random_state)
+    rows = sample_rows(batches, size, random_state)
     sums = members @ additive_kmeans(rows, members, random_state)
     return _looked_at(batches, lambda rows: nearest_sums(rows, sums)[0])
 
@@ -79,32 +74,17 @@ def spectral_labels(
     of any shape, where centres and a random start find round ones.
     """
     size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
-    rows = _sample(batches, size, random_state)
+    rows = sample_rows(batches, size, random_state)
     if len(rows) <= NEIGHBOURS * n_clusters:  # too few for a graph with parts
         return kmeans_labels(batches, n_clusters, random_state)
-    labels = _spectral(rows, n_clusters, random_state).labels_
+    labels = spectral_model(rows, n_clusters, random_state).labels_
     return _looked_at(batches, KNeighborsClassifier(1).fit(rows, labels).predict)
 
 
-def are_in_parts(batches: Batches, n_clusters: int) -> bool:
-    """Tell whether the graph of neighbours falls into as many parts as clusters.
-
-    By the share of its edges between the clusters that `spectral_labels` finds. Where
-    it does not, these clusters are a few odd rows and the rest as often as not. The
-    seed is always the same, for this is a question about the data.
-    """
-    rows = _sample(batches, SPECTRAL_ROWS, np.random.RandomState(0))
-    if not 1 < n_clusters < len(rows) / NEIGHBOURS:
-        return False
-    model = _spectral(rows, n_clusters, np.random.RandomState(0))
-    edges = model.affinity_matrix_.tocoo()
-    between = model.labels_[edges.row] != model.labels_[edges.col]
-    return bool(edges.data[between].sum() <= EDGES_BETWEEN_PARTS * edges.data.sum())
-
-
-def _spectral(
+def spectral_model(
     rows: NDArray[np.float32], n_clusters: int, random_state: np.random.RandomState
 ) -> SpectralClustering:
+    """Return clusters of the graph of neighbours of rows."""
     model = SpectralClustering(
         n_clusters, affinity="nearest_neighbors", n_neighbors=NEIGHBOURS,
         random_state=random_state,
@@ -119,34 +99,16 @@ def mixture_probabilities(
 ) -> NDArray[np.float32]:
     """Return probabilities (n, k) of all rows by Gaussians, each of its own shape."""
     size = max(MIXTURE_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
-    rows = _sample(batches, size, random_state)
+    rows = sample_rows(batches, size, random_state)
     k = min(n_clusters, len(rows))
-    found = _looked_at(batches, _gaussians(rows, k, random_state).predict_proba)
+    found = _looked_at(batches, gaussian_model(rows, k, random_state).predict_proba)
     return np.pad(found.astype(np.float32), ((0, 0), (0, n_clusters - k)))
 
 
-def are_gaussians(batches: Batches, n_clusters: int) -> bool:
-    """Tell whether rows are as many Gaussians as clusters.
-
-    By the Bayesian information criterion these explain the rows better than one, and
-    better than twice as many: parts of a curved shape call for more. Too few rows to
-    tell are not. The seed is always the same, for this is a question about the data.
-    """
-    d, n = batches.scaling.n_coordinates, min(len(batches), MIXTURE_ROWS)
-    n_parameters = n_clusters * (d + 1) * (d + 2) // 2 - 1
-    if n_clusters == 1 or n < ROWS_FOR_A_PARAMETER * n_parameters:
-        return False
-    rows = _sample(batches, n, np.random.RandomState(0))
-    own, *others = (
-        _gaussians(rows, k, np.random.RandomState(0)).bic(rows)
-        for k in (n_clusters, 1, 2 * n_clusters)
-    )
-    return bool(own < min(others))
-
-
-def _gaussians(
+def gaussian_model(
     rows: NDArray[np.float32], n: int, random_state: np.random.RandomState
 ) -> GaussianMixture:
+    """Return Gaussians of any shape that rows are of."""
     model = GaussianMixture(
         n, n_init=5, reg_covar=LEAST_VARIANCE, random_state=random_state
     )
@@ -156,7 +118,7 @@ def _gaussians(
         return model.fit(rows.astype(np.float64))
 
 
-def _sample(
+def sample_rows(
     batches: Batches, size: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
     """Return scaled rows, at most ``size`` of them."""
