@@ -120,9 +120,9 @@ class MixAEClustering(
         slightly changed view of it [3]_. Experts to spare follow clusters of any
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
         for each, and up to four times, where that leaves 1000. With ``cluster_sizes``,
-        with labels, probabilities or "mixture" in ``init``, for a single cluster, and
-        for whitened rows of more than 100 features, it is as many as clusters. None is
-        one for each cluster, as in the paper.
+        with labels, probabilities, "mixture" or "parts" in ``init``, for a single
+        cluster, and for whitened rows of more than 100 features, it is as many as
+        clusters. None is one for each cluster, as in the paper.
     n_active : int, default=1
         How many experts each row is the sum of. With more than one, clusters are the
         *atoms* that rows are put together from, such as the speakers in a recording:
@@ -223,7 +223,8 @@ class MixAEClustering(
     start_weight : float or "auto", default="auto"
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
-        ``init="mixture"`` and else 0: other starts are there to be left.
+        ``init="mixture"``, 100 for "parts" and else 0: other starts are there to be
+        left.
     prior_weight : float, default=1.0
         The weight of the divergence of latents from their prior, for experts that have
         one. With variational experts, 1 is the lower bound of the evidence where the
@@ -267,16 +268,19 @@ class MixAEClustering(
         learns in the first tenth of the epochs, one for each expert. Those are of
         "kmeans"; of the graph of neighbours, for clusters of any shape ("spectral", by
         ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
-        labels the others get); or of Gaussians ("mixture", by ``GaussianMixture``,
-        whose probabilities are learned); or labels (n_samples,) or probabilities
-        (n_samples, n_experts). "auto" is "random" for rows that are not whitened and
-        for 51 to 100 features, and "kmeans" for more. Of up to 50 it is "mixture" where
-        rows are as many Gaussians as clusters: where these have a lower Bayesian
-        information criterion than one Gaussian and than twice as many, and at least two
-        rows for each of their parameters. Else it is "spectral"; but with an expert
-        for each cluster, and unless the graph falls into that many parts, restarts take
-        turns between that and "kmeans", which must have an objective lower by 0.15. For
-        sums (``n_active``) it is "kmeans", whose centres then add up to rows.
+        labels the others get; "parts" are the same labels, which training then holds
+        to); or of Gaussians ("mixture", by ``GaussianMixture``, whose probabilities are
+        learned); or labels (n_samples,) or probabilities (n_samples, n_experts). "auto"
+        is "random" for rows that are not whitened and for 51 to 100 features, and
+        "kmeans" for more. Of up to 50 it is "parts" where the graph falls into as many
+        parts as clusters, with at most 0.05 % of its edges between them. Else it is
+        "mixture" where rows are as many Gaussians as clusters: where these have a lower
+        Bayesian information criterion than one Gaussian and than twice as many, and at
+        least two rows for each of their parameters. Else it is "spectral"; but with an
+        expert for each cluster, and unless less than 0.5 % of the edges are between
+        clusters, restarts take turns between that and "kmeans", which must have an
+        objective lower by 0.15. For sums (``n_active``) it is "kmeans", whose centres
+        then add up to rows.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None

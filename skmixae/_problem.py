@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ._parameters import (
+    HOLDING,
     MARGIN,
     WIDE_ROWS,
     automatic_starts,
@@ -55,9 +56,9 @@ from .training import (
     Rows,
     TrainingPlan,
     are_gaussians,
-    are_in_parts,
     mostly_zeros,
     principal_axes,
+    share_between_parts,
 )
 
 
@@ -296,27 +297,26 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
     scaling = moments.scaling(e.reconstruction_loss)
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
     # An expert is a Gaussian, or a part: of experts to spare each would be some of one.
+    may_be_one_each = e.n_experts in ("auto", None, k)
     one_each = says_something_of_each_cluster(e, "auto")
     n_experts = resolve_experts(e.n_experts, k, len(rows), one_each=one_each)
     return automatic_starts(
         None if moments.axes is None else rows.n_features,
         spare=n_experts > k,
-        gaussians=lambda: (
-            e.n_experts in ("auto", None, k) and are_gaussians(batches, k)
-        ),
-        parts=lambda: are_in_parts(batches, k),
+        gaussians=lambda: may_be_one_each and are_gaussians(batches, k),
+        cut=lambda: share_between_parts(batches, k) if may_be_one_each else 1.0,
     )
 
 
 def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:
     """Tell whether the parameters speak of clusters, each of which has an expert then.
 
-    Known sizes, labels to start from, Gaussians, and sums of clusters do.
+    Known sizes, labels to start from, Gaussians, parts, and sums of clusters do.
     """
     sizes = estimator.cluster_sizes
     return (
         not isinstance(init, str)
-        or init == "mixture"
+        or init in HOLDING
         or estimator.n_active > 1
         or not (sizes is None or is_named(sizes, "auto"))
     )

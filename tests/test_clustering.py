@@ -40,6 +40,23 @@ def linked_rings(seed):
     return rings + rng.normal(scale=0.05, size=rings.shape), y
 
 
+def wound(n_turns, n_rows):
+    """Two arms of a spiral of some turns."""
+    rng = np.random.default_rng(0)
+    y, turn = np.arange(n_rows) % 2, np.sqrt(rng.uniform(0.05, 1, n_rows)) * n_turns
+    angle = 2 * np.pi * turn + np.pi * y
+    arms = np.c_[np.cos(angle), np.sin(angle)] * turn[:, None]
+    return arms + rng.normal(scale=0.04, size=arms.shape), y
+
+
+def nested(n_rings, n_rows):
+    """Rings within rings."""
+    rng = np.random.default_rng(0)
+    y, angle = np.arange(n_rows) % n_rings, rng.uniform(0, 2 * np.pi, n_rows)
+    rings = np.c_[np.cos(angle), np.sin(angle)] * (1 + y)[:, None]
+    return rings + rng.normal(scale=0.06, size=rings.shape), y
+
+
 MANIFOLDS = {
     "half-moons": moons,
     "circles": circles,
@@ -76,6 +93,16 @@ def test_what_kmeans_can_tell_apart_is_told_apart():
         )
         labels = MixAEClustering(4, random_state=seed).fit_predict(X)
         assert adjusted_rand_score(y, labels) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("X", "y"), [wound(1.5, 1200), nested(3, 900), nested(5, 2000)]
+)
+def test_parts_that_no_single_expert_would_keep_are_held_to(X, y):
+    model = MixAEClustering(y.max() + 1, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.98
+    fresh = X + np.random.default_rng(1).normal(scale=0.01, size=X.shape)
+    assert adjusted_rand_score(y, model.predict(fresh)) > 0.95  # learned, not noted
 
 
 @pytest.mark.parametrize("name", MANIFOLDS)

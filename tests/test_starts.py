@@ -20,9 +20,9 @@ from skmixae.training import (
     Moments,
     Rows,
     are_gaussians,
-    are_in_parts,
     as_probabilities,
     initialisation,
+    share_between_parts,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -96,9 +96,16 @@ def test_a_fit_learns_its_start(name):
 # -- Gaussians -----------------------------------------------------------------
 
 SPREAD = np.random.default_rng(0).normal(size=(3, 300, 2))
-SHEARED = np.concatenate(
-    [rows @ [[1, -1.5], [0, 0.4]] + [6 * i, 0] for i, rows in enumerate(SPREAD)]
-)
+
+
+def sheared(distance):
+    shear = [[1, -1.5], [0, 0.4]]
+    return np.concatenate(
+        [rows @ shear + [distance * i, 0] for i, rows in enumerate(SPREAD)]
+    )
+
+
+SHEARED, TOUCHING = sheared(6), sheared(1.2)
 IRIS = StandardScaler().fit_transform(load_iris().data)
 
 
@@ -144,11 +151,18 @@ def test_gaussians_are_told_from_shapes(X, k, expected):
 )
 def test_auto_starts_from_gaussians_where_rows_are_some(params, name, n_experts):
     model = small(**params)
-    rows = Rows(SHEARED)
+    rows = Rows(TOUCHING)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.spec.n_experts) == (name, n_experts)
     assert problem.other_starts == ()
     assert problem.weights.start == (20 if name == "mixture" else 0)
+
+
+def test_parts_of_a_graph_have_an_expert_each_and_are_held_to():
+    model, rows = small(n_clusters=2, n_experts="auto"), Rows(RINGS)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert (problem.start, problem.spec.n_experts) == ("parts", 2)
+    assert (problem.other_starts, problem.weights.start) == ((), 100)
 
 
 # -- several starts ----------------------------------------------------------------
@@ -159,16 +173,20 @@ TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
 @pytest.mark.parametrize(
     ("X", "k", "expected"),
     [
-        (RINGS, 2, True),
-        (RINGS, 1, False),
-        (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 3, True),
-        (CLOUD, 2, False),
-        (TAILED, 2, False),
-        (CLOUD[:20], 2, False),  # each row has ten neighbours
+        (RINGS, 2, 0),
+        (RINGS, 1, 1),
+        (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 3, 0),
+        (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 2, 1),  # which are joined?
+        (CLOUD[:20], 2, 1),  # each row has ten neighbours
     ],
 )
-def test_parts_of_the_graph_are_told_from_clusters_of_it(X, k, expected):
-    assert are_in_parts(batches(X), k) is expected
+def test_clusters_that_are_parts_of_the_graph_cut_no_edge_of_it(X, k, expected):
+    assert share_between_parts(batches(X), k) == expected
+
+
+@pytest.mark.parametrize("X", [CLOUD, TAILED])
+def test_clusters_that_are_no_parts_cut_edges(X):
+    assert 0.01 < share_between_parts(batches(X), 2) < 1
 
 
 @pytest.mark.parametrize(
@@ -182,8 +200,9 @@ def test_parts_of_the_graph_are_told_from_clusters_of_it(X, k, expected):
         (TAILED, {"n_clusters": 1}, ["random"]),
         (TAILED, {"n_experts": 5}, ["spectral"]),
         (TAILED, {"n_experts": "auto"}, ["spectral", "kmeans"]),
-        (RINGS, {}, ["spectral"]),
-        (RINGS, {"n_experts": "auto"}, ["spectral"]),
+        (RINGS, {}, ["parts"]),
+        (RINGS, {"n_experts": "auto"}, ["parts"]),
+        (RINGS, {"n_experts": 5}, ["spectral"]),
     ],
 )
 def test_restarts_take_turns_among_the_starts(X, params, starts):

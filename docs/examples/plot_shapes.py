@@ -2,24 +2,46 @@
 Clusters of any shape
 =====================
 
-Half-moons, which k-means cuts in the middle. Experts to spare follow each of them in
-pieces, and the pieces are merged.
+Half-moons, rings and spirals, which centres and Gaussians cut. Here the graph of
+neighbours falls into as many parts as there are clusters: the mixture starts from these
+parts and holds to them, and knows new rows as well.
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_moons
+from sklearn.mixture import GaussianMixture
 
 from skmixae import MixAEClustering
 
-X, _ = make_moons(800, noise=0.06, random_state=0)
-models = [KMeans(2, random_state=0), MixAEClustering(2, random_state=0)]
+rng = np.random.default_rng(0)
 
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-for ax, model in zip(axes, models, strict=False):
-    ax.scatter(*X.T, c=model.fit_predict(X), s=6, cmap="cividis")
-    ax.set_title(type(model).__name__)
-axes[2].scatter(*X.T, c=models[1].predict_expert_proba(X).argmax(1), s=6, cmap="tab20")
-axes[2].set_title("its experts")
-for ax in axes:
-    ax.set(xticks=[], yticks=[], aspect="equal")
+
+def at(angle, radius):
+    """Return points in the plane, with a little noise."""
+    points = np.column_stack([np.cos(angle), np.sin(angle)]) * radius[:, None]
+    return points + rng.normal(scale=0.08, size=points.shape)
+
+
+radius = np.repeat([1.0, 2.0, 3.0], 400)
+turn = np.sqrt(rng.uniform(0.05, 1, 1200)) * 3 * np.pi
+arm = np.tile([0, np.pi], 600)
+shapes = [
+    (2, make_moons(800, noise=0.06, random_state=0)[0]),
+    (3, at(rng.uniform(0, 2 * np.pi, 1200), radius)),
+    (2, at(turn + arm, turn / 4)),
+]
+
+# %%
+# Each row has another shape, and each column another method.
+figure, axes = plt.subplots(3, 3, figsize=(9, 8.6), layout="constrained")
+for row, (k, X) in zip(axes, shapes, strict=True):
+    methods = [
+        KMeans(k, random_state=0),
+        GaussianMixture(k, random_state=0),
+        MixAEClustering(k, random_state=0),
+    ]
+    for ax, model in zip(row, methods, strict=True):
+        ax.scatter(*X.T, c=model.fit_predict(X), s=5, cmap="viridis")
+        ax.set(xticks=[], yticks=[], aspect="equal", title=type(model).__name__)

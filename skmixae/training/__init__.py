@@ -2,7 +2,7 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
-from .evidence import are_gaussians, are_in_parts
+from .evidence import are_gaussians, share_between_parts
 from .initialisation import (
     STARTS,
     Teaching,
@@ -45,11 +45,11 @@ __all__ = [
     "Whitening",
     "agglomerate",
     "are_gaussians",
-    "are_in_parts",
     "as_probabilities",
     "fed_threads",
     "mostly_zeros",
     "principal_axes",
+    "share_between_parts",
     "shared_rows",
     "subset_labels",
     "train",

@@ -6,6 +6,7 @@ The seeds are always the same here, for these are questions about the data.
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from .batches import Batches
 from .initialisation import (
@@ -17,27 +18,27 @@ from .initialisation import (
     spectral_model,
 )
 
-# Parts of the graph of neighbours have no more than this share of its edges between
-# them: two rings .000, half-moons .001; of tables that have none, .02 and more.
-EDGES_BETWEEN_PARTS = 0.005
 # Gaussians are asked for where each of their parameters has so many rows: of a single
 # row each, the criterion knows nothing (breast cancer: 991 parameters, 569 rows).
 ROWS_FOR_A_PARAMETER = 2
 
 
-def are_in_parts(batches: Batches, n_clusters: int) -> bool:
-    """Tell whether the graph of neighbours falls into as many parts as clusters.
+def share_between_parts(batches: Batches, n_clusters: int) -> float:
+    """Return the share of the edges of the graph of neighbours that clusters cut.
 
-    By the share of its edges between the clusters that `spectral_labels` finds. Where
-    it does not, these clusters are a few odd rows and the rest as often as not.
+    Those that `spectral_labels` finds. It is 0 where the graph falls into as many
+    parts; and 1 where there are more, and chance says which are joined, or where rows
+    are too few to tell.
     """
     rows = sample_rows(batches, SPECTRAL_ROWS, np.random.RandomState(0))
     if not 1 < n_clusters < len(rows) / NEIGHBOURS:
-        return False
+        return 1.0
     model = spectral_model(rows, n_clusters, np.random.RandomState(0))
+    if connected_components(model.affinity_matrix_, directed=False)[0] > n_clusters:
+        return 1.0
     edges = model.affinity_matrix_.tocoo()
     between = model.labels_[edges.row] != model.labels_[edges.col]
-    return bool(edges.data[between].sum() <= EDGES_BETWEEN_PARTS * edges.data.sum())
+    return float(edges.data[between].sum() / edges.data.sum())
 
 
 def are_gaussians(batches: Batches, n_clusters: int) -> bool:

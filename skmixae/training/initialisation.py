@@ -143,6 +143,7 @@ def _looked_at(batches: Batches, look: Callable[[NDArray], NDArray]) -> NDArray:
 STARTS: dict[str, Callable[..., NDArray]] = {
     "kmeans": kmeans_labels,
     "spectral": spectral_labels,
+    "parts": spectral_labels,  # that the rows are then held to
     "mixture": mixture_probabilities,
 }
 
