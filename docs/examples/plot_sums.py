@@ -16,10 +16,10 @@ from skmixae.metrics import hungarian_accuracy_score
 
 images, digits = load_digits(n_class=5, return_X_y=True)
 rng = np.random.default_rng(0)
-pairs = rng.integers(len(images), size=(6000, 2))
-pairs = pairs[digits[pairs[:, 0]] != digits[pairs[:, 1]]][:4000]
+pairs = rng.integers(len(images), size=(3000, 2))
+pairs = pairs[digits[pairs[:, 0]] != digits[pairs[:, 1]]][:2000]
 X = images[pairs].sum(1)
-y = np.zeros((4000, 5), dtype=int)
+y = np.zeros((2000, 5), dtype=int)
 np.put_along_axis(y, digits[pairs], 1, axis=1)
 
 model = MixAEClustering(5, n_active=2, random_state=0).fit(X)
