@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
 from skmixae import MixAEClustering, _fitting, _mixae, _problem
+from skmixae._parameters import automatic_starts
 from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
@@ -163,6 +164,24 @@ def test_parts_of_a_graph_have_an_expert_each_and_are_held_to():
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.spec.n_experts) == ("parts", 2)
     assert (problem.other_starts, problem.weights.start) == ((), 100)
+
+
+@pytest.mark.parametrize(
+    ("cut", "gaussians", "spare", "starts"),
+    [
+        (0.0, True, True, ("parts",)),  # rings are Gaussians too, by the criterion
+        (0.0007, True, True, ("mixture",)),
+        (0.0007, False, False, ("spectral",)),
+        (0.004, False, False, ("spectral",)),
+        (0.006, False, False, ("spectral", "kmeans")),
+        (0.006, False, True, ("spectral",)),
+    ],
+)
+def test_how_much_of_a_graph_is_cut_decides_the_start(cut, gaussians, spare, starts):
+    asked = automatic_starts(
+        2, spare=spare, gaussians=lambda: gaussians, cut=lambda: cut
+    )
+    assert asked == starts
 
 
 # -- several starts ----------------------------------------------------------------
