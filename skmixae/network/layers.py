@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .parallel import BatchNorm, ParallelLinear
+from .parallel import ALL, BatchNorm, ParallelLinear
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,  # in place: what it is given is a normalisation's, just made
+    "relu": torch.relu_,  # in place, see BatchNorm
     "leaky_relu": F.leaky_relu,
     "elu": F.elu,
     "gelu": F.gelu,
@@ -39,19 +39,20 @@ class DenseStack(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
         self.linears = nn.ModuleList()
         self.norms = nn.ModuleList()
         for size in layer_sizes:
             self.linears.append(
                 ParallelLinear(n_experts, in_features, size, generator=generator)
             )
-            self.norms.append(BatchNorm(n_experts * size))
+            self.norms.append(
+                BatchNorm(n_experts * size, n_experts, ACTIVATIONS[activation])
+            )
             in_features = size
         self.out_features = in_features
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, experts: slice = ALL) -> Tensor:
         """Map shared rows (b, in) or each expert's own (b, k, in) to (b, k, out)."""
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x = self.activation(norm(linear(x)))
+            x = norm(linear(x, experts), experts)
         return x

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 __all__ = [
+    "ALL",
     "PARALLEL_LAYERS",
     "BatchNorm",
     "ParallelConv",
@@ -21,6 +23,8 @@ __all__ = [
 OUTPUTS_TOGETHER = 16
 # The weight given to the newest batch in the running statistics, torch's own default.
 RUNNING_MOMENTUM = 0.1
+# Layers apply all of their experts, or the slice of them that they are asked for.
+ALL = slice(None)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> Tensor:
@@ -65,9 +69,11 @@ class ParallelLinear(nn.Module):
             _uniform((n_experts, out_features), in_features, generator)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, experts: slice = ALL) -> Tensor:
         """Map shared rows (b, in) or each expert's own (b, k, in) to (b, k, out)."""
         weight, bias = self._filled()
+        if experts != ALL:
+            weight, bias = weight[experts], bias[experts]
         if x.dim() == 2:
             wide = weight.transpose(0, 1).reshape(x.shape[1], -1)  # (in, k * out)
             out = torch.addmm(bias.reshape(-1), x, wide).view(len(x), *bias.shape)
@@ -152,16 +158,17 @@ class ParallelConv(_ParallelConvBase):
     def _channels(in_channels: int, out_channels: int) -> tuple[int, int]:
         return out_channels, in_channels
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, experts: slice = ALL) -> Tensor:
         """Map shared images (b, c, *s) or grouped ones (b, k * c, *s)."""
-        n_experts, _, in_channels = self.weight.shape[:3]
+        weight = self.weight[experts]
+        n_experts, _, in_channels = weight.shape[:3]
         # Images that all experts share need no groups: one convolution, wide in output.
         groups = 1 if x.shape[1] == in_channels else n_experts
         convolution = torch.conv2d if x.dim() == 4 else torch.conv1d
         return convolution(
             x,
-            self.weight.flatten(0, 1),
-            self.bias.flatten(),
+            weight.flatten(0, 1),
+            self.bias[experts].flatten(),
             stride=self.stride,
             padding=self.padding,
             groups=groups,
@@ -175,21 +182,22 @@ class ParallelConvTranspose(_ParallelConvBase):
     def _channels(in_channels: int, out_channels: int) -> tuple[int, int]:
         return in_channels, out_channels
 
-    def forward(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, ...], experts: slice = ALL) -> Tensor:
         """Enlarge (b, k * c, *s) to (b, k * out, *size)."""
-        kernel = self.weight.shape[-1]
+        weight = self.weight[experts]
+        kernel = weight.shape[-1]
         smallest = [
             (n - 1) * self.stride - 2 * self.padding + kernel for n in x.shape[2:]
         ]
         convolution = torch.conv_transpose2d if x.dim() == 4 else torch.conv_transpose1d
         return convolution(
             x,
-            self.weight.flatten(0, 1),
-            self.bias.flatten(),
+            weight.flatten(0, 1),
+            self.bias[experts].flatten(),
             stride=self.stride,
             padding=self.padding,
             output_padding=[n - m for n, m in zip(size, smallest, strict=True)],
-            groups=self.weight.shape[0],
+            groups=len(weight),
         )
 
 
@@ -206,14 +214,27 @@ class BatchNorm(nn.Module):
     ----------
     n_channels : int
         The size of dimension 1 of the input once flattened to (b, channels, ...).
+    n_experts : int
+        Whose channels these are, side by side.
+    activation : callable, optional
+        Applied to what is normalised. It may work in place: on the tensor that was just
+        made, and not on a view of it, whose gradient would be copied.
     """
 
     running_mean: Tensor
     running_var: Tensor
     n_updates: Tensor
 
-    def __init__(self, n_channels: int, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        n_experts: int = 1,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        eps: float = 1e-5,
+    ) -> None:
         super().__init__()
+        self.n_experts = n_experts
+        self.activation = activation
         self.weight = nn.Parameter(torch.ones(n_channels))
         self.bias = nn.Parameter(torch.zeros(n_channels))
         self.eps = eps
@@ -222,29 +243,38 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(n_channels))
         self.register_buffer("n_updates", torch.zeros(()))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, experts: slice = ALL) -> Tensor:
         """Normalise (b, channels, ...), or (b, k, d) with k * d channels."""
-        n_values = x.numel() // len(self.weight)
+        weight, bias = self._of(self.weight, experts), self._of(self.bias, experts)
+        n_values = x.numel() // len(weight)
         # Experts' features side by side are channels; images have theirs already.
         flat = x.flatten(1) if n_values == len(x) else x
-        if not self.training or n_values == 1:
+        if self.training and n_values > 1:
+            out, mean, inverse_std = torch.native_batch_norm(
+                flat, weight, bias, None, None, True, 0.0, self.eps
+            )
+            if self.track:
+                self._update(mean, inverse_std, n_values, experts)
+        else:
             out, _, _ = torch.native_batch_norm(
                 flat,
-                self.weight,
-                self.bias,
-                self.running_mean,
-                self.running_var,
+                weight,
+                bias,
+                self._of(self.running_mean, experts),
+                self._of(self.running_var, experts),
                 False,
                 0.0,
                 self.eps,
             )
-            return out.view(x.shape)
-        out, mean, inverse_std = torch.native_batch_norm(
-            flat, self.weight, self.bias, None, None, True, 0.0, self.eps
-        )
-        if self.track:
-            self._update(mean, inverse_std, n_values)
+        if self.activation is not None:
+            out = self.activation(out)
         return out.view(x.shape)
+
+    def _of(self, values: Tensor, experts: slice) -> Tensor:
+        """Return the values (channels,) of some experts, a view."""
+        if experts == ALL:
+            return values
+        return values.view(self.n_experts, -1)[experts].view(-1)
 
     def permute(self, order: Tensor) -> None:
         """Reorder the experts, whose channels lie side by side."""
@@ -252,14 +282,17 @@ class BatchNorm(nn.Module):
         _permute(order, *(values.view(len(order), -1) for values in channels))
 
     @torch.no_grad()
-    def _update(self, mean: Tensor, inverse_std: Tensor, n_values: int) -> None:
-        self.n_updates += 1
+    def _update(
+        self, mean: Tensor, inverse_std: Tensor, n_values: int, experts: slice
+    ) -> None:
+        if not experts.start:  # of slices of the experts, the first counts
+            self.n_updates += 1
         momentum = (1.0 / self.n_updates).clamp(min=RUNNING_MOMENTUM)
         dtype = self.running_var.dtype
         variance = inverse_std.to(dtype).pow(-2).sub_(self.eps)
         variance *= n_values / (n_values - 1)
-        self.running_mean.lerp_(mean.to(dtype), momentum)
-        self.running_var.lerp_(variance, momentum)
+        self._of(self.running_mean, experts).lerp_(mean.to(dtype), momentum)
+        self._of(self.running_var, experts).lerp_(variance, momentum)
 
 
 # The layers whose first dimension, or blocks of channels, are the experts.

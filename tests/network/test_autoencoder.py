@@ -10,7 +10,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from skmixae.network.autoencoder import DenseExperts
-from skmixae.network.convolutional import ConvolutionalExperts
+from skmixae.network.convolutional import (
+    LARGEST_TENSOR,
+    TYPICAL_ROWS,
+    ConvolutionalExperts,
+)
 from skmixae.network.custom import CustomExperts
 from skmixae.network.layers import ACTIVATIONS
 
@@ -271,6 +275,55 @@ def test_convolutional_experts_equal_a_list_of_autoencoders(
     )
 
 
+def in_pieces(experts, size):
+    """The same experts, applied so many at a time."""
+    piecewise = copy.deepcopy(experts)
+    bounds = range(0, experts.n_experts, size)
+    piecewise.groups = [slice(a, min(a + size, experts.n_experts)) for a in bounds]
+    return piecewise
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize(("n_dims", "shape"), [(2, (7, 6)), (1, (2, 8))])
+def test_experts_applied_some_at_a_time_are_the_same(
+    n_dims, shape, size, training, randomise
+):
+    """What they say, its gradients and the running statistics, over two batches."""
+    whole = randomise(conv_experts(5, shape, n_dims=n_dims).double()).train(training)
+    pieces = in_pieces(whole, size)
+    for seed in (3, 4):
+        x = rows(9, torch.Size(shape).numel(), seed=seed)
+        said = []
+        for experts in (whole, pieces):
+            encoded = experts.encode(x)
+            decoded = experts.decode(encoded.latents).rows()
+            (decoded.square().sum() + encoded.hidden.pow(3).sum()).backward()
+            said.append((*encoded, decoded))
+        for ours, theirs in zip(*said, strict=True):
+            assert_close(ours, theirs, **EXACT)
+    for ours, theirs in zip(pieces.parameters(), whole.parameters(), strict=True):
+        assert_close(ours.grad, theirs.grad, **EXACT)
+    for ours, theirs in zip(pieces.buffers(), whole.buffers(), strict=True):
+        assert_close(ours, theirs, **EXACT)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 40), st.sampled_from([(4,), (16, 32)]))
+def test_experts_applied_together_are_all_of_them_in_tensors_that_are_small(
+    n_experts, side, channels
+):
+    experts = conv_experts(n_experts, (side, side), channels)
+    bounds = [(some.start, some.stop) for some in experts.groups]
+    assert [a for a, _ in bounds] == [0, *(b for _, b in bounds[:-1])]
+    assert bounds[-1][1] == n_experts
+    numbers = [b - a for a, b in bounds]
+    assert max(numbers) - min(numbers) <= 1
+    half = (side + 1) // 2
+    largest = max(side**2, channels[0] * half**2)  # later ones have a quarter, twice
+    assert 4 * TYPICAL_ROWS * max(numbers) * largest <= LARGEST_TENSOR
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(1, 19), min_size=2, max_size=2),
@@ -292,7 +345,7 @@ def test_pixels_outside_an_expert_s_view_do_not_reach_it():
     """One convolution of width three: a far pixel is not seen, a near one is."""
     experts = conv_experts(2, (9, 9), channels=(2,), hidden_layer_sizes=()).eval()
     x = torch.zeros(1, 81, requires_grad=True)
-    seen = experts.activation(experts.convs[0](x.view(1, 1, 9, 9)))
+    seen = experts.convs[0](x.view(1, 1, 9, 9))
     seen[0, 0, 0, 0].backward()
     assert x.grad.view(9, 9)[:2, :2].abs().min() > 0
     assert not x.grad.view(9, 9)[2:].any()
