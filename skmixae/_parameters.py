@@ -93,7 +93,7 @@ MARGIN = 0.15
 # what they are when changed a little: with none, iris went from .97 back to .79. To the
 # parts of a graph, more: nothing lies between them. With none, three rings were at an
 # adjusted Rand index of .50, and two spirals of three turns at .18.
-HOLDING = {"mixture": 20.0, "parts": 100.0}
+HOLDING = {"mixture": 20.0, "uneven": 20.0, "parts": 100.0}
 # "auto" keeps so many principal directions at most, and of rows that are not narrow
 # those with so much of the variance: the weak ones of 64 pixels, half whitened, cost
 # .08 of the accuracy. Text does not come that far.
@@ -197,18 +197,18 @@ def resolve_directions(
 
 
 def resolve_restarts(
-    n_init: int | str, n_rows: int, *, wide: bool, n_starts: int, sums: bool = False
+    n_init: int | str, n_rows: int, *, varied: bool, n_starts: int, sums: bool = False
 ) -> int:
     """Return the number of restarts.
 
-    "auto" is some on wide rows that are not many and for ``sums``, and else one from
-    each start.
+    "auto" is some for ``sums``, and where starts are ``varied`` and rows not many; else
+    one from each start.
     """
     if not isinstance(n_init, str):
         return int(n_init)
     if sums:
         return RESTARTS
-    return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if wide else n_starts
+    return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if varied else n_starts
 
 
 def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
@@ -372,15 +372,16 @@ def resolve_sizes(
 
 
 def resolve_evenness(
-    cluster_sizes: Any, *, started: bool, wide: bool, one_each: bool
+    cluster_sizes: Any, start: Any, *, wide: bool, one_each: bool
 ) -> bool:
     """Return whether clusters are to be no more even than at the start, or raise.
 
-    ``started`` tells whether training starts from clusters, and ``one_each`` whether
-    there are some, with an expert each.
+    ``start`` is None where training goes on from clusters that there are already, and
+    ``one_each`` tells whether there are some, with an expert each.
     """
+    started = not is_named(start, "random")
     if is_named(cluster_sizes, "auto"):
-        return started and wide and one_each
+        return started and one_each and (wide or is_named(start, "uneven"))
     if not isinstance(cluster_sizes, str):
         return False
     if not started:
@@ -402,21 +403,25 @@ def automatic_starts(
     spare: bool,
     gaussians: Callable[[], bool],
     cut: Callable[[], float],
+    unlike: Callable[[], bool],
 ) -> tuple[str, ...]:
     """Return the starts that suit rows of a width, None if not whitened.
 
     They depend on whether there are experts to ``spare``, on whether rows are as many
-    ``gaussians`` as clusters, and on the share of a graph's edges that these ``cut``.
+    ``gaussians`` as clusters, on the share of a graph's edges that these ``cut``, and
+    on whether they are ``unlike`` in size.
     """
-    if width is None or NARROW_ROWS < width <= WIDE_ROWS:
+    if width is None:
         return ("random",)
-    if width > WIDE_ROWS:
-        return ("kmeans",)
-    share = cut()
+    share = cut() if width <= NARROW_ROWS else 1.0
     if share <= PARTS:  # before Gaussians, of which each ring is one, with a hole
         return ("parts",)
-    if gaussians():
+    if width <= NARROW_ROWS and gaussians():
         return ("mixture",)
+    if unlike():
+        return ("uneven",)
+    if width > NARROW_ROWS:
+        return ("kmeans",) if width > WIDE_ROWS else ("random",)
     sure = spare or share <= NEARLY_PARTS
     return ("spectral",) if sure else ("spectral", "kmeans")
 

@@ -56,6 +56,7 @@ from .training import (
     Rows,
     TrainingPlan,
     are_gaussians,
+    are_unlike_in_size,
     mostly_zeros,
     principal_axes,
     share_between_parts,
@@ -252,7 +253,7 @@ def resolve_problem(
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
         as_even_as_start=resolve_evenness(
             e.cluster_sizes,
-            started=goes_on or not is_named(start, "random"),
+            None if goes_on else start,
             wide=wide,
             one_each=asked.n_experts == k > 1 and not sums,
         ),
@@ -277,7 +278,11 @@ def resolve_problem(
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
         n_init=resolve_restarts(
-            e.n_init, n_rows, wide=wide, n_starts=1 + len(others), sums=sums
+            e.n_init,
+            n_rows,
+            varied=wide and not (isinstance(init, str) and init in HOLDING),
+            n_starts=1 + len(others),
+            sums=sums,
         ),
         start=start,
         other_starts=tuple(others),
@@ -305,6 +310,7 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
         spare=n_experts > k,
         gaussians=lambda: may_be_one_each and are_gaussians(batches, k),
         cut=lambda: share_between_parts(batches, k) if may_be_one_each else 1.0,
+        unlike=lambda: may_be_one_each and are_unlike_in_size(batches, k),
     )
 
 

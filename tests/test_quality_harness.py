@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestCentroid
 
 pytest.importorskip("rich")
 
@@ -323,6 +324,17 @@ def test_shapes_are_1500_standardised_rows(name, n_classes):
     assert problem.rows.shape == (1500, 2)
     assert problem.n_clusters == n_classes
     np.testing.assert_allclose(problem.rows.std(axis=0), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "n_features"), [("uneven", 10), ("uneven_wide", 200)])
+def test_uneven_clusters_are_told_by_their_centres(name, n_features):
+    problem = datasets.load(name)
+    assert problem.rows.shape == (3250, n_features)
+    sizes = np.bincount(problem.classes)
+    assert sizes.tolist() == [2000, 800, 300, 100, 50]
+    centres = [problem.rows[problem.classes == i].mean(axis=0) for i in range(5)]
+    nearest = NearestCentroid().fit(centres, range(5)).predict(problem.rows)
+    assert (nearest == problem.classes).mean() > 0.995
 
 
 def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.random import RandomState
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.datasets import load_iris, make_blobs, make_circles
@@ -21,6 +22,7 @@ from skmixae.training import (
     Moments,
     Rows,
     are_gaussians,
+    are_unlike_in_size,
     as_probabilities,
     initialisation,
     share_between_parts,
@@ -167,21 +169,92 @@ def test_parts_of_a_graph_have_an_expert_each_and_are_held_to():
 
 
 @pytest.mark.parametrize(
-    ("cut", "gaussians", "spare", "starts"),
+    ("width", "cut", "gaussians", "unlike", "spare", "starts"),
     [
-        (0.0, True, True, ("parts",)),  # rings are Gaussians too, by the criterion
-        (0.0007, True, True, ("mixture",)),
-        (0.0007, False, False, ("spectral",)),
-        (0.004, False, False, ("spectral",)),
-        (0.006, False, False, ("spectral", "kmeans")),
-        (0.006, False, True, ("spectral",)),
+        (2, 0.0, True, True, True, ("parts",)),  # rings are Gaussians too, it seems
+        (2, 0.0007, True, True, True, ("mixture",)),
+        (2, 0.0007, False, True, True, ("uneven",)),
+        (2, 0.0007, False, False, False, ("spectral",)),
+        (2, 0.004, False, False, False, ("spectral",)),
+        (2, 0.006, False, False, False, ("spectral", "kmeans")),
+        (2, 0.006, False, False, True, ("spectral",)),
+        (70, 0.0, True, True, True, ("uneven",)),
+        (70, 0.0, True, False, True, ("random",)),
+        (200, 0.0, True, True, True, ("uneven",)),
+        (200, 0.0, True, False, True, ("kmeans",)),
+        (None, 0.0, True, True, True, ("random",)),
     ],
 )
-def test_how_much_of_a_graph_is_cut_decides_the_start(cut, gaussians, spare, starts):
+def test_what_rows_say_of_themselves_decides_the_start(
+    width, cut, gaussians, unlike, spare, starts
+):
     asked = automatic_starts(
-        2, spare=spare, gaussians=lambda: gaussians, cut=lambda: cut
-    )
+        width, spare=spare, gaussians=lambda: gaussians, cut=lambda: cut,
+        unlike=lambda: unlike,
+    )  # fmt: skip
     assert asked == starts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gaussians_are_the_likeliest_of_those_from_k_means_and_from_the_graph(seed):
+    X, y = unlike(10)  # of which k-means cuts the large one, with some seeds
+    rows = np.concatenate([b.x.numpy() for b in batches(X).in_order()]).astype(float)
+    centres = GaussianMixture(
+        5, n_init=5, reg_covar=1e-3, random_state=RandomState(seed)
+    ).fit(rows)
+    graph = initialisation.spectral_model(rows, 5, RandomState(seed)).labels_
+    others = centres, initialisation.gaussians_from(rows, graph, "full")
+    model = initialisation.gaussian_model(rows, 5, RandomState(seed))
+    likeliest = max(other.lower_bound_ for other in others)
+    assert model.lower_bound_ > likeliest - 2 * model.tol
+    assert adjusted_rand_score(y, model.predict(rows)) > 0.99
+
+
+# -- clusters that are unlike in size ----------------------------------------------
+
+
+def unlike(n_features, std=None, seed=1):
+    """Five clusters of 40, 16, 6, 2 and 1 in 65 rows, as far apart as centres are."""
+    sizes = [1000, 400, 150, 50, 25]
+    std = std or 3 * (n_features / 10) ** 0.45
+    return make_blobs(sizes, n_features, cluster_std=std, random_state=seed)
+
+
+@pytest.mark.parametrize("n_features", [20, 70, 150])
+def test_clusters_unlike_in_size_are_told_and_found(n_features):
+    X, y = unlike(n_features)
+    assert are_unlike_in_size(batches(X), 5) is True
+    found = start("uneven", X, 5).argmax(1)
+    assert adjusted_rand_score(y, found) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("X", "k"),
+    [
+        (make_blobs([300] * 4, 20, cluster_std=4, random_state=0)[0], 4),  # alike
+        (CLOUD, 2),
+        (CLOUD, 1),
+        (IRIS, 3),
+        (RINGS, 2),
+        (np.random.default_rng(0).normal(size=(400, 6)) ** 3, 2),  # with odd rows
+        (unlike(20)[0][::60], 5),  # too few
+    ],
+)
+def test_clusters_that_are_alike_or_none_are_not_unlike_in_size(X, k):
+    assert are_unlike_in_size(batches(X), k) is False
+
+
+@pytest.mark.parametrize("n_features", [70, 150])
+def test_auto_keeps_clusters_unlike_in_size(n_features):
+    X, y = unlike(n_features)
+    model = MixAEClustering(5, random_state=0)
+    rows = Rows(X)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert (problem.start, problem.spec.n_experts) == ("uneven", 5)
+    assert (problem.n_init, problem.weights.start) == (1, 20)
+    assert problem.as_even_as_start
+    model.set_params(max_epochs=20).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.98
 
 
 # -- several starts ----------------------------------------------------------------

@@ -40,6 +40,14 @@ def _sheared_blobs() -> tuple[np.ndarray, np.ndarray]:
     return rows @ [[0.6, -0.6], [-0.4, 0.8]], classes
 
 
+def _uneven_blobs(n_features: int, cluster_std: float) -> Parts:
+    """Make clusters that are apart, the largest of 40 times the rows of the least."""
+    make = partial(
+        toy.make_blobs, [2000, 800, 300, 100, 50], n_features, cluster_std=cluster_std
+    )
+    return scaled(partial(make, random_state=1))
+
+
 def _table(load: Callable[..., Any]) -> Callable[[], Parts]:
     return partial(scaled, partial(load, return_X_y=True))
 
@@ -65,6 +73,8 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "blobs": _shape(toy.make_blobs, 30),
     "varied": _shape(toy.make_blobs, 170, cluster_std=[1.0, 2.5, 0.5]),
     "aniso": partial(scaled, _sheared_blobs),
+    "uneven": partial(_uneven_blobs, 10, 3.0),
+    "uneven_wide": partial(_uneven_blobs, 200, 12.0),
 }
 
 

@@ -2,7 +2,7 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
-from .evidence import are_gaussians, share_between_parts
+from .evidence import are_gaussians, are_unlike_in_size, share_between_parts
 from .initialisation import (
     STARTS,
     Teaching,
@@ -45,6 +45,7 @@ __all__ = [
     "Whitening",
     "agglomerate",
     "are_gaussians",
+    "are_unlike_in_size",
     "as_probabilities",
     "fed_threads",
     "mostly_zeros",

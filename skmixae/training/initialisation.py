@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,10 +47,16 @@ def kmeans_labels(
     """Return labels (n,) of all rows by k-means centres of a sample of them."""
     size = max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
     rows = sample_rows(batches, size, random_state)
-    model = KMeans(
-        min(n_clusters, len(rows)), n_init=10, copy_x=False, random_state=random_state
-    )
-    return _looked_at(batches, model.fit(rows).predict)
+    model = kmeans_model(rows, min(n_clusters, len(rows)), random_state)
+    return _looked_at(batches, model.predict)
+
+
+def kmeans_model(
+    rows: NDArray[np.float32], n_clusters: int, random_state: np.random.RandomState
+) -> KMeans:
+    """Return the best of some runs of k-means."""
+    model = KMeans(n_clusters, n_init=10, copy_x=False, random_state=random_state)
+    return model.fit(rows)
 
 
 def subset_labels(
@@ -73,12 +80,38 @@ def spectral_labels(
     The other rows have the label of the nearest row of the sample. Clusters are then
     of any shape, where centres and a random start find round ones.
     """
-    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
-    rows = sample_rows(batches, size, random_state)
-    if len(rows) <= NEIGHBOURS * n_clusters:  # too few for a graph with parts
+    rows = _spectral_rows(batches, n_clusters, random_state)
+    if not has_graph(rows, n_clusters):
         return kmeans_labels(batches, n_clusters, random_state)
     labels = spectral_model(rows, n_clusters, random_state).labels_
     return _looked_at(batches, KNeighborsClassifier(1).fit(rows, labels).predict)
+
+
+def uneven_probabilities(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Return probabilities (n, k) by Gaussians found from the graph of neighbours.
+
+    Each has a variance of its own along each direction: they mend what the graph takes
+    wrongly, and keep clusters that are unlike in size.
+    """
+    rows = _spectral_rows(batches, n_clusters, random_state)
+    if not has_graph(rows, n_clusters):
+        return mixture_probabilities(batches, n_clusters, random_state)
+    labels = spectral_model(rows, n_clusters, random_state).labels_
+    return _probabilities(batches, gaussians_from(rows, labels, "diag"), n_clusters)
+
+
+def _spectral_rows(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.float32]:
+    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
+    return sample_rows(batches, size, random_state)
+
+
+def has_graph(rows: NDArray, n_clusters: int) -> bool:
+    """Tell whether rows are enough for a graph of neighbours with several clusters."""
+    return 1 < n_clusters < len(rows) / NEIGHBOURS
 
 
 def spectral_model(
@@ -100,22 +133,66 @@ def mixture_probabilities(
     """Return probabilities (n, k) of all rows by Gaussians, each of its own shape."""
     size = max(MIXTURE_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
     rows = sample_rows(batches, size, random_state)
-    k = min(n_clusters, len(rows))
-    found = _looked_at(batches, gaussian_model(rows, k, random_state).predict_proba)
-    return np.pad(found.astype(np.float32), ((0, 0), (0, n_clusters - k)))
+    model = gaussian_model(rows, min(n_clusters, len(rows)), random_state)
+    return _probabilities(batches, model, n_clusters)
+
+
+def _probabilities(
+    batches: Batches, model: GaussianMixture, n_clusters: int
+) -> NDArray[np.float32]:
+    """Return probabilities (n, k) of all rows, zeros for Gaussians that are not."""
+    found = _looked_at(batches, model.predict_proba).astype(np.float32)
+    return np.pad(found, ((0, 0), (0, n_clusters - found.shape[1])))
 
 
 def gaussian_model(
     rows: NDArray[np.float32], n: int, random_state: np.random.RandomState
 ) -> GaussianMixture:
-    """Return Gaussians of any shape that rows are of."""
+    """Return Gaussians of any shape that rows are of.
+
+    The likeliest of those found from k-means, which cuts a large cluster where others
+    are small, and from the graph of neighbours, which does not.
+    """
+    # Of few rows that nearly are in a plane, float32 has no covariances.
+    rows = rows.astype(np.float64)
     model = GaussianMixture(
         n, n_init=5, reg_covar=LEAST_VARIANCE, random_state=random_state
     )
     with warnings.catch_warnings():  # of rows that are alike, or not Gaussian
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # Of few rows that nearly are in a plane, float32 has no covariances.
-        return model.fit(rows.astype(np.float64))
+        model.fit(rows)
+    if not has_graph(rows, n):
+        return model
+    labels = spectral_model(rows, n, random_state).labels_
+    other = gaussians_from(rows, labels, "full")
+    # Less apart than where either ends, they are the same.
+    return other if other.lower_bound_ > model.lower_bound_ + model.tol else model
+
+
+def gaussians_from(
+    rows: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    shape: Literal["full", "diag"],
+) -> GaussianMixture:
+    """Return Gaussians found from clusters on, those of ``labels`` (n,)."""
+    rows = rows.astype(np.float64)
+    labels = np.unique(labels, return_inverse=True)[1]  # without gaps
+    shares = np.bincount(labels) / len(labels)
+    own = [rows[labels == i] for i in range(len(shares))]
+    if shape == "full":
+        floor = LEAST_VARIANCE * np.eye(rows.shape[1])
+        spread = [np.cov(some.T, bias=True) + floor for some in own]
+        precisions = np.linalg.inv(spread)
+    else:
+        precisions = 1 / (np.array([some.var(0) for some in own]) + LEAST_VARIANCE)
+    model = GaussianMixture(
+        len(shares), covariance_type=shape, reg_covar=LEAST_VARIANCE,
+        means_init=[some.mean(0) for some in own], weights_init=shares,
+        precisions_init=precisions, init_params="random_from_data", random_state=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(rows)
 
 
 def sample_rows(
@@ -145,6 +222,7 @@ STARTS: dict[str, Callable[..., NDArray]] = {
     "spectral": spectral_labels,
     "parts": spectral_labels,  # that the rows are then held to
     "mixture": mixture_probabilities,
+    "uneven": uneven_probabilities,
 }
 
 
