@@ -120,9 +120,9 @@ class MixAEClustering(
         slightly changed view of it [3]_. Experts to spare follow clusters of any
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
         for each, and up to four times, where that leaves 1000. With ``cluster_sizes``,
-        with labels, probabilities, "mixture", "uneven" or "parts" in ``init``, for a
-        single cluster, and for whitened rows of more than 100 features, it is as many
-        as clusters. None is one for each cluster, as in the paper.
+        with labels, probabilities or a start that is held to in ``init``, for a single
+        cluster, and for whitened rows of more than 100 features, it is as many as
+        clusters. None is one for each cluster, as in the paper.
     n_active : int, default=1
         How many experts each row is the sum of. With more than one, clusters are the
         *atoms* that rows are put together from, such as the speakers in a recording:
@@ -205,7 +205,7 @@ class MixAEClustering(
         only up to the entropy of the sizes of the clusters that training starts from:
         an estimate, which large and small clusters survive. "auto" is that for whitened
         rows of more than 100 features, where they start from clusters with an expert
-        each, and for the start "uneven"; else None.
+        each, and for the starts "centres" and "uneven"; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -223,8 +223,8 @@ class MixAEClustering(
     start_weight : float or "auto", default="auto"
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
-        ``init="mixture"`` and "uneven", 100 for "parts" and else 0: other starts are
-        there to be left.
+        ``init="mixture"``, "centres" and "uneven", 100 for "parts" and else 0: other
+        starts are there to be left.
     prior_weight : float, default=1.0
         The weight of the divergence of latents from their prior, for experts that have
         one. With variational experts, 1 is the lower bound of the evidence where the
@@ -269,29 +269,35 @@ class MixAEClustering(
         (n_samples,), probabilities (n_samples, n_experts), or by name
 
         - "kmeans";
+        - "centres", the same labels, which training then holds to;
         - "spectral", of the graph of neighbours, for clusters of any shape:
           ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
           labels the others get;
-        - "parts", the same labels, which training then holds to;
+        - "parts", the same labels, held to;
         - "mixture", the probabilities of ``GaussianMixture``, the likeliest of those
-          found from k-means and from "spectral", which training holds to as well;
+          found from k-means and from "spectral", held to;
         - "uneven", for clusters unlike in size: those of Gaussians found from
-          "spectral", each with a variance of its own along each direction; also held.
+          "spectral", each with a variance of its own along each direction, held to.
 
-        "auto" asks the rows, in this order. Not whitened, they start at "random". Of
-        up to 50 features they start from "parts" where the graph falls into as many as
-        clusters, with at most 0.05 % of its edges between them; and from "mixture"
-        where rows are as many Gaussians as clusters: where these have a lower Bayesian
-        information criterion than one Gaussian and than twice as many, and at least
-        two rows for each of their parameters. Of any width they start from "uneven"
-        where the graph's clusters are unlike in size (with an entropy of at most 0.96
-        log K), and k-means has the same ones; or where they are less even than those of
-        k-means, by a fifth of the entropy, and explain rows better. Else the start is
-        "spectral" up to 50 features, "random" up to 100, and "kmeans" for more. With
-        an expert for each cluster, and unless less than 0.5 % of the edges are between
-        clusters, restarts take turns between "spectral" and "kmeans", which must have
-        an objective lower by 0.15. For sums (``n_active``) it is "kmeans", whose
-        centres then add up to rows.
+        "auto" is "random" for rows that are not whitened. Others it asks, and the first
+        of these that is true decides:
+
+        - up to 50 features: the graph falls into as many parts as clusters, with at
+          most 0.05 % of its edges between them ("parts");
+        - up to 50 features: rows are as many Gaussians as clusters, which have a lower
+          Bayesian information criterion than one and than twice as many, and at least
+          two rows for each of their parameters ("mixture");
+        - the graph and k-means see the same clusters, with an adjusted Rand index above
+          0.87, or lead to the same Gaussians ("centres");
+        - clusters of the graph are less even than those of k-means, by a fifth of the
+          entropy of their sizes, and Gaussians found from them are likelier ("uneven");
+        - there are more than 100 features ("kmeans"), or more than 50 ("random");
+        - there are experts to spare, or less than 0.5 % of the edges are between
+          clusters ("spectral").
+
+        Else restarts take turns between "spectral" and "kmeans", which must have an
+        objective lower by 0.15. For sums (``n_active``) it is "kmeans", whose centres
+        then add up to rows.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .consistency import MEMBERS, Consistency, Masking, as_member
 from .network import ACTIVATIONS, ARCHITECTURES, EXPERT_KINDS
 from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
-from .training import STARTS
+from .training import STARTS, Evidence
 
 POSITIVE_INT = Interval(Integral, 1, None, closed="left")
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -93,7 +92,7 @@ MARGIN = 0.15
 # what they are when changed a little: with none, iris went from .97 back to .79. To the
 # parts of a graph, more: nothing lies between them. With none, three rings were at an
 # adjusted Rand index of .50, and two spirals of three turns at .18.
-HOLDING = {"mixture": 20.0, "uneven": 20.0, "parts": 100.0}
+HOLDING = {"mixture": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0}
 # "auto" keeps so many principal directions at most, and of rows that are not narrow
 # those with so much of the variance: the weak ones of 64 pixels, half whitened, cost
 # .08 of the accuracy. Text does not come that far.
@@ -381,7 +380,8 @@ def resolve_evenness(
     """
     started = not is_named(start, "random")
     if is_named(cluster_sizes, "auto"):
-        return started and one_each and (wide or is_named(start, "uneven"))
+        of_all_sizes = is_named(start, "centres") or is_named(start, "uneven")
+        return started and one_each and (wide or of_all_sizes)
     if not isinstance(cluster_sizes, str):
         return False
     if not started:
@@ -398,29 +398,26 @@ def is_named(value: Any, name: str) -> bool:
 
 
 def automatic_starts(
-    width: int | None,
-    *,
-    spare: bool,
-    gaussians: Callable[[], bool],
-    cut: Callable[[], float],
-    unlike: Callable[[], bool],
+    width: int | None, evidence: Evidence | None, *, spare: bool
 ) -> tuple[str, ...]:
     """Return the starts that suit rows of a width, None if not whitened.
 
-    They depend on whether there are experts to ``spare``, on whether rows are as many
-    ``gaussians`` as clusters, on the share of a graph's edges that these ``cut``, and
-    on whether they are ``unlike`` in size.
+    They depend on what rows say of themselves, if each cluster may have one expert, and
+    on whether there are experts to ``spare``.
     """
     if width is None:
         return ("random",)
-    share = cut() if width <= NARROW_ROWS else 1.0
+    narrow = width <= NARROW_ROWS
+    share = evidence.share_between_parts() if narrow and evidence else 1.0
     if share <= PARTS:  # before Gaussians, of which each ring is one, with a hole
         return ("parts",)
-    if width <= NARROW_ROWS and gaussians():
+    if narrow and evidence and evidence.are_gaussians():
         return ("mixture",)
-    if unlike():
+    if evidence and evidence.are_round():
+        return ("centres",)
+    if evidence and evidence.are_unlike_in_size():
         return ("uneven",)
-    if width > NARROW_ROWS:
+    if not narrow:
         return ("kmeans",) if width > WIDE_ROWS else ("random",)
     sure = spare or share <= NEARLY_PARTS
     return ("spectral",) if sure else ("spectral", "kmeans")

@@ -52,14 +52,12 @@ from .objective import (
 from .objective.schedule import Constant
 from .training import (
     Batches,
+    Evidence,
     Moments,
     Rows,
     TrainingPlan,
-    are_gaussians,
-    are_unlike_in_size,
     mostly_zeros,
     principal_axes,
-    share_between_parts,
 )
 
 
@@ -301,23 +299,21 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
         return ("kmeans",)
     scaling = moments.scaling(e.reconstruction_loss)
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
-    # An expert is a Gaussian, or a part: of experts to spare each would be some of one.
+    # An expert is a Gaussian, a part ...: of some to spare each would be some of one.
     may_be_one_each = e.n_experts in ("auto", None, k)
     one_each = says_something_of_each_cluster(e, "auto")
     n_experts = resolve_experts(e.n_experts, k, len(rows), one_each=one_each)
     return automatic_starts(
         None if moments.axes is None else rows.n_features,
+        Evidence(batches, k) if may_be_one_each else None,
         spare=n_experts > k,
-        gaussians=lambda: may_be_one_each and are_gaussians(batches, k),
-        cut=lambda: share_between_parts(batches, k) if may_be_one_each else 1.0,
-        unlike=lambda: may_be_one_each and are_unlike_in_size(batches, k),
     )
 
 
 def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:
     """Tell whether the parameters speak of clusters, each of which has an expert then.
 
-    Known sizes, labels to start from, Gaussians, parts, and sums of clusters do.
+    Known sizes, labels to start from, starts that are held to, and sums do.
     """
     sizes = estimator.cluster_sizes
     return (

@@ -1,5 +1,7 @@
 """What a fit starts from, and what of the start stays: its clusters and their sizes."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -19,13 +21,11 @@ from skmixae.objective.schedule import Constant
 from skmixae.training import (
     STARTS,
     Batches,
+    Evidence,
     Moments,
     Rows,
-    are_gaussians,
-    are_unlike_in_size,
     as_probabilities,
     initialisation,
-    share_between_parts,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -136,8 +136,8 @@ def test_the_mixture_start_is_a_gaussian_mixture_of_the_coordinates():
     ],
 )
 def test_gaussians_are_told_from_shapes(X, k, expected):
-    assert are_gaussians(batches(X), k) is expected
-    assert are_gaussians(batches(csr_array(X)), k) is expected
+    assert Evidence(batches(X), k).are_gaussians() is expected
+    assert Evidence(batches(csr_array(X)), k).are_gaussians() is expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_gaussians_are_told_from_shapes(X, k, expected):
         ({}, "mixture", 3),
         ({"n_experts": "auto"}, "mixture", 3),
         ({"n_experts": 5}, "spectral", 5),
-        ({"n_clusters": 2, "n_experts": "auto"}, "spectral", 10),
+        ({"n_clusters": 2, "n_experts": "auto"}, "centres", 2),
         ({"n_experts": "auto", "init": "spectral"}, "spectral", 10),
         ({"n_experts": "auto", "init": "mixture"}, "mixture", 3),
         ({"whitening": None, "n_experts": "auto"}, "random", 10),
@@ -158,7 +158,7 @@ def test_auto_starts_from_gaussians_where_rows_are_some(params, name, n_experts)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.spec.n_experts) == (name, n_experts)
     assert problem.other_starts == ()
-    assert problem.weights.start == (20 if name == "mixture" else 0)
+    assert problem.weights.start == (20 if name in ("mixture", "centres") else 0)
 
 
 def test_parts_of_a_graph_have_an_expert_each_and_are_held_to():
@@ -168,31 +168,52 @@ def test_parts_of_a_graph_have_an_expert_each_and_are_held_to():
     assert (problem.other_starts, problem.weights.start) == ((), 100)
 
 
+class Said(NamedTuple):
+    """Evidence that says what it is told to."""
+
+    cut: float = 1.0
+    gaussians: bool = False
+    round: bool = False
+    unlike: bool = False
+
+    def share_between_parts(self):
+        return self.cut
+
+    def are_gaussians(self):
+        return self.gaussians
+
+    def are_round(self):
+        return self.round
+
+    def are_unlike_in_size(self):
+        return self.unlike
+
+
 @pytest.mark.parametrize(
-    ("width", "cut", "gaussians", "unlike", "spare", "starts"),
+    ("width", "said", "spare", "starts"),
     [
-        (2, 0.0, True, True, True, ("parts",)),  # rings are Gaussians too, it seems
-        (2, 0.0007, True, True, True, ("mixture",)),
-        (2, 0.0007, False, True, True, ("uneven",)),
-        (2, 0.0007, False, False, False, ("spectral",)),
-        (2, 0.004, False, False, False, ("spectral",)),
-        (2, 0.006, False, False, False, ("spectral", "kmeans")),
-        (2, 0.006, False, False, True, ("spectral",)),
-        (70, 0.0, True, True, True, ("uneven",)),
-        (70, 0.0, True, False, True, ("random",)),
-        (200, 0.0, True, True, True, ("uneven",)),
-        (200, 0.0, True, False, True, ("kmeans",)),
-        (None, 0.0, True, True, True, ("random",)),
+        # Rings are Gaussians too, by the criterion.
+        (2, Said(0.0, True, True, True), True, ("parts",)),
+        (2, Said(0.0007, True, True, True), True, ("mixture",)),
+        (2, Said(0.0007, False, True, True), True, ("centres",)),
+        (2, Said(0.0007, False, False, True), True, ("uneven",)),
+        (2, Said(0.0007), False, ("spectral",)),
+        (2, Said(0.004), False, ("spectral",)),
+        (2, Said(0.006), False, ("spectral", "kmeans")),
+        (2, Said(0.006), True, ("spectral",)),
+        (2, None, True, ("spectral",)),
+        (70, Said(0.0, True, True, True), True, ("centres",)),
+        (70, Said(0.0, True, False, True), True, ("uneven",)),
+        (70, Said(0.0, True), True, ("random",)),
+        (200, Said(0.0, True, True, True), True, ("centres",)),
+        (200, Said(0.0, True, False, True), True, ("uneven",)),
+        (200, Said(0.0, True), True, ("kmeans",)),
+        (200, None, True, ("kmeans",)),
+        (None, Said(0.0, True, True, True), True, ("random",)),
     ],
 )
-def test_what_rows_say_of_themselves_decides_the_start(
-    width, cut, gaussians, unlike, spare, starts
-):
-    asked = automatic_starts(
-        width, spare=spare, gaussians=lambda: gaussians, cut=lambda: cut,
-        unlike=lambda: unlike,
-    )  # fmt: skip
-    assert asked == starts
+def test_what_rows_say_of_themselves_decides_the_start(width, said, spare, starts):
+    assert automatic_starts(width, said, spare=spare) == starts
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -223,7 +244,7 @@ def unlike(n_features, std=None, seed=1):
 @pytest.mark.parametrize("n_features", [20, 70, 150])
 def test_clusters_unlike_in_size_are_told_and_found(n_features):
     X, y = unlike(n_features)
-    assert are_unlike_in_size(batches(X), 5) is True
+    assert Evidence(batches(X), 5).are_unlike_in_size() is True
     found = start("uneven", X, 5).argmax(1)
     assert adjusted_rand_score(y, found) > 0.99
 
@@ -241,7 +262,7 @@ def test_clusters_unlike_in_size_are_told_and_found(n_features):
     ],
 )
 def test_clusters_that_are_alike_or_none_are_not_unlike_in_size(X, k):
-    assert are_unlike_in_size(batches(X), k) is False
+    assert Evidence(batches(X), k).are_unlike_in_size() is False
 
 
 @pytest.mark.parametrize("n_features", [70, 150])
@@ -255,6 +276,58 @@ def test_auto_keeps_clusters_unlike_in_size(n_features):
     assert problem.as_even_as_start
     model.set_params(max_epochs=20).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.98
+
+
+# -- clusters that k-means finds as well -------------------------------------------
+
+
+def with_odd_rows(n_features):
+    """Four clusters, some of whose rows are far from all: no Gaussians."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(range(4), 150)
+    centres = np.zeros((4, n_features))
+    centres[:, :2] = [[0, 0], [12, 0], [0, 12], [12, 12]]
+    return centres[y] + 0.7 * rng.standard_t(3, (600, n_features)), y
+
+
+@pytest.mark.parametrize("n_features", [2, 10, 70, 150])
+def test_clusters_of_the_graph_and_of_k_means_are_held_to_where_they_are_one(
+    n_features,
+):
+    X, y = with_odd_rows(n_features)
+    assert Evidence(batches(X), 4).are_round() is True
+    model = MixAEClustering(4, random_state=0)
+    rows = Rows(X)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    # Of few features they are parts of the graph, or Gaussians, too.
+    others = {"parts", "mixture"} if n_features <= 50 else set()
+    assert problem.start in {"centres"} | others
+    assert (problem.n_init, problem.spec.n_experts) == (1, 4)
+    model.set_params(max_epochs=30).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+
+
+def test_gaussians_of_which_odd_rows_have_one_are_no_clusters():
+    """The likeliest five have one for 20 odd rows, and one for two of five clusters."""
+    y = np.repeat(range(5), 150)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(5, 4))[y] * 9 + rng.normal(size=(750, 4))
+    X[::38] += 20 * rng.normal(size=(20, 4))
+    rows = np.concatenate([b.x.numpy() for b in batches(X).in_order()])
+    found, *others = (
+        initialisation.gaussian_model(rows, k, RandomState(0)) for k in (5, 1, 10)
+    )
+    assert found.bic(rows) < min(other.bic(rows) for other in others)
+    assert adjusted_rand_score(y, found.predict(rows)) < 0.8
+    assert Evidence(batches(X), 5).are_round() is True
+    assert Evidence(batches(X), 5).are_gaussians() is False
+
+
+@pytest.mark.parametrize(
+    ("X", "k"), [(RINGS, 2), (CLOUD, 3), (CLOUD, 1), (unlike(20)[0], 5), (CLOUD[:9], 2)]
+)
+def test_clusters_that_they_see_differently_are_not_round(X, k):
+    assert Evidence(batches(X), k).are_round() is False
 
 
 # -- several starts ----------------------------------------------------------------
@@ -273,12 +346,12 @@ TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
     ],
 )
 def test_clusters_that_are_parts_of_the_graph_cut_no_edge_of_it(X, k, expected):
-    assert share_between_parts(batches(X), k) == expected
+    assert Evidence(batches(X), k).share_between_parts() == expected
 
 
 @pytest.mark.parametrize("X", [CLOUD, TAILED])
 def test_clusters_that_are_no_parts_cut_edges(X):
-    assert 0.01 < share_between_parts(batches(X), 2) < 1
+    assert 0.01 < Evidence(batches(X), 2).share_between_parts() < 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
-from .evidence import are_gaussians, are_unlike_in_size, share_between_parts
+from .evidence import Evidence
 from .initialisation import (
     STARTS,
     Teaching,
@@ -30,6 +30,7 @@ __all__ = [
     "Agglomeration",
     "Batches",
     "EpochReport",
+    "Evidence",
     "LabelBook",
     "Moments",
     "Monitor",
@@ -44,13 +45,10 @@ __all__ = [
     "TrainingRun",
     "Whitening",
     "agglomerate",
-    "are_gaussians",
-    "are_unlike_in_size",
     "as_probabilities",
     "fed_threads",
     "mostly_zeros",
     "principal_axes",
-    "share_between_parts",
     "shared_rows",
     "subset_labels",
     "train",

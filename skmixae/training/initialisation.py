@@ -219,8 +219,9 @@ def _looked_at(batches: Batches, look: Callable[[NDArray], NDArray]) -> NDArray:
 # The ways to start that are known by a name.
 STARTS: dict[str, Callable[..., NDArray]] = {
     "kmeans": kmeans_labels,
+    "centres": kmeans_labels,  # that the rows are then held to
     "spectral": spectral_labels,
-    "parts": spectral_labels,  # that the rows are then held to
+    "parts": spectral_labels,  # held to as well
     "mixture": mixture_probabilities,
     "uneven": uneven_probabilities,
 }
