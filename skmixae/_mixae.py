@@ -223,8 +223,8 @@ class MixAEClustering(
     start_weight : float or "auto", default="auto"
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
-        ``init="mixture"``, "centres" and "uneven", 100 for "parts" and else 0: other
-        starts are there to be left.
+        ``init="mixture"``, "centres" and "uneven", 100 for "parts", which then need an
+        expert for each cluster; and else 0: other starts are there to be left.
     prior_weight : float, default=1.0
         The weight of the divergence of latents from their prior, for experts that have
         one. With variational experts, 1 is the lower bound of the evidence where the

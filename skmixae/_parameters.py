@@ -436,10 +436,19 @@ def resolve_balance(
     return float(batch_entropy_weight)
 
 
-def resolve_start_weight(start_weight: float | str, start: Any) -> float:
+def resolve_start_weight(
+    start_weight: float | str, start: Any, n_clusters: int, n_experts: int
+) -> float:
     """Return the weight of the divergence from the start, or raise where is none."""
+    held = isinstance(start, str) and start in HOLDING
+    if held and start_weight and n_experts > n_clusters:
+        raise ValueError(
+            f"Training holds to init={start!r}, which needs one expert for each "
+            f"cluster. Got n_experts={n_experts} for n_clusters={n_clusters}; leave "
+            "n_experts=None, or set start_weight=0."
+        )
     if isinstance(start_weight, str):
-        return HOLDING.get(start, 0.0) if isinstance(start, str) else 0.0
+        return HOLDING[start] if held else 0.0
     if start_weight and is_named(start, "random"):
         raise ValueError(
             f"start_weight={start_weight!r} needs clusters to start from. Got "

@@ -244,7 +244,9 @@ def resolve_problem(
             e.sample_entropy_weight,
             resolve_balance(e.batch_entropy_weight, k, e.batch_size),
             e.consistency_weight,
-            0.0 if goes_on else resolve_start_weight(e.start_weight, start),
+            0.0
+            if goes_on
+            else resolve_start_weight(e.start_weight, start, k, asked.n_experts),
             e.prior_weight,
         ),
         schedule=e.entropy_schedule,

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
 from skmixae import MixAEClustering, _fitting, _mixae, _problem
-from skmixae._parameters import automatic_starts
+from skmixae._parameters import HOLDING, automatic_starts
 from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
@@ -434,6 +434,15 @@ def test_a_weight_of_no_start_is_refused_and_has_no_meaning_further_on():
     assert (model.fit(CLOUD).history_["start_weight"] == 0).all()
     chunk = small(start_weight=1.0).partial_fit(CLOUD)
     assert (chunk.history_["start_weight"] == 0).all()
+
+
+@pytest.mark.parametrize("name", sorted(HOLDING))
+def test_a_start_that_is_held_to_has_an_expert_for_each_cluster(name):
+    with pytest.raises(ValueError, match=f"init='{name}', which needs one expert"):
+        small(init=name, n_experts=5).fit(CLOUD)
+    model = small(init=name, n_experts=5, start_weight=0.0).fit(CLOUD)
+    assert len(model.expert_labels_) == 5
+    assert len(small(init=name, n_experts="auto").fit(CLOUD).expert_labels_) == 3
 
 
 # -- sizes ---------------------------------------------------------------------
