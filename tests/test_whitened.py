@@ -46,18 +46,22 @@ def test_how_a_fit_starts_depends_on_how_wide_rows_are(monkeypatch):
         return fit_once(problem, *args, **kwargs)
 
     monkeypatch.setattr(module, "fit_once", spy)
-    small(max_epochs=1).fit(table())
+    noise = np.random.default_rng(0).normal(size=(120, 130))  # of which nothing is told
+    small(max_epochs=1).fit(noise)
     assert len(seen) == 5
     assert {(p.spec.n_experts, p.start) for p in seen} == {(3, "kmeans")}
     seen.clear()
-    small(max_epochs=1).fit(table(n_features=20))
+    small(max_epochs=1).fit(noise[:, :20])
     assert [(p.spec.n_experts, p.start) for p in seen] == [
         (3, "spectral"),
         (3, "kmeans"),
     ]
     seen.clear()
-    small(max_epochs=1).fit(table(n_features=60))
+    small(max_epochs=1).fit(noise[:, :60])
     assert [(p.spec.n_experts, p.start) for p in seen] == [(3, "random")]
+    seen.clear()
+    small(max_epochs=1).fit(table())
+    assert [(p.spec.n_experts, p.start) for p in seen] == [(3, "centres")]
     seen.clear()
     small(max_epochs=1, n_init=2, init="random", n_experts=4).fit(table())
     assert [(p.spec.n_experts, p.start) for p in seen] == [(4, "random")] * 2
