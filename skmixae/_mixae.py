@@ -269,11 +269,11 @@ class MixAEClustering(
         (n_samples,), probabilities (n_samples, n_experts), or by name
 
         - "kmeans";
-        - "centres", the same labels, which training then holds to;
         - "spectral", of the graph of neighbours, for clusters of any shape:
           ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
           labels the others get;
-        - "parts", the same labels, held to;
+        - "parts", the same labels, which training then holds to;
+        - "centres", those of "kmeans" begun at the clusters of "spectral", held to;
         - "mixture", the probabilities of ``GaussianMixture``, the likeliest of those
           found from k-means and from "spectral", held to;
         - "uneven", for clusters unlike in size: those of Gaussians found from

@@ -323,6 +323,12 @@ def test_gaussians_of_which_odd_rows_have_one_are_no_clusters():
     assert Evidence(batches(X), 5).are_gaussians() is False
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_centres_are_found_with_every_seed_where_the_graph_knows_them(seed):
+    X, y = unlike(150)  # k-means by itself cuts the largest with most seeds
+    assert adjusted_rand_score(y, labels("centres", X, 5, seed)) > 0.99
+
+
 @pytest.mark.parametrize(
     ("X", "k"), [(RINGS, 2), (CLOUD, 3), (CLOUD, 1), (unlike(20)[0], 5), (CLOUD[:9], 2)]
 )

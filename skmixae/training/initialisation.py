@@ -87,6 +87,22 @@ def spectral_labels(
     return _looked_at(batches, KNeighborsClassifier(1).fit(rows, labels).predict)
 
 
+def centred_labels(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.int32]:
+    """Return labels (n,) by k-means, begun at the graph's clusters of a sample.
+
+    From elsewhere it may not find them, where they are unlike in size.
+    """
+    rows = _spectral_rows(batches, n_clusters, random_state)
+    if not has_graph(rows, n_clusters):
+        return kmeans_labels(batches, n_clusters, random_state)
+    labels = spectral_model(rows, n_clusters, random_state).labels_
+    centres = np.array([rows[labels == i].mean(0) for i in np.unique(labels)])
+    model = KMeans(len(centres), init=centres, n_init=1, copy_x=False)
+    return _looked_at(batches, model.fit(rows).predict)
+
+
 def uneven_probabilities(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
@@ -219,7 +235,7 @@ def _looked_at(batches: Batches, look: Callable[[NDArray], NDArray]) -> NDArray:
 # The ways to start that are known by a name.
 STARTS: dict[str, Callable[..., NDArray]] = {
     "kmeans": kmeans_labels,
-    "centres": kmeans_labels,  # that the rows are then held to
+    "centres": centred_labels,  # that the rows are then held to
     "spectral": spectral_labels,
     "parts": spectral_labels,  # held to as well
     "mixture": mixture_probabilities,
