@@ -150,7 +150,7 @@ EFFECTS = {
     "n_iter_no_change": (1, {"max_epochs": 12, "tol": 1e3}),
     "validation_fraction": (0.3, {}),
     "refinement": (0.0, {"n_experts": 5}),
-    "n_init": (3, {"random_state": 1}),
+    "n_init": (3, {"init": "random", "random_state": 1}),
     "init": ("random", {}),
     "random_state": (1, {}),
     "precision": ("bfloat16", {}),
