@@ -397,6 +397,11 @@ def is_named(value: Any, name: str) -> bool:
     return isinstance(value, str) and value == name
 
 
+def is_held(init: Any) -> bool:
+    """Tell whether training holds to a start, by its name."""
+    return isinstance(init, str) and init in HOLDING
+
+
 def automatic_starts(
     width: int | None, evidence: Evidence | None, *, spare: bool
 ) -> tuple[str, ...]:
@@ -440,7 +445,7 @@ def resolve_start_weight(
     start_weight: float | str, start: Any, n_clusters: int, n_experts: int
 ) -> float:
     """Return the weight of the divergence from the start, or raise where is none."""
-    held = isinstance(start, str) and start in HOLDING
+    held = is_held(start)
     if held and start_weight and n_experts > n_clusters:
         raise ValueError(
             f"Training holds to init={start!r}, which needs one expert for each "

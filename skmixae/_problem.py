@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from ._parameters import (
-    HOLDING,
     MARGIN,
     WIDE_ROWS,
     automatic_starts,
+    is_held,
     is_image,
     is_named,
     layer_sizes,
@@ -280,7 +280,7 @@ def resolve_problem(
         n_init=resolve_restarts(
             e.n_init,
             n_rows,
-            varied=wide and not (isinstance(init, str) and init in HOLDING),
+            varied=wide and not is_held(init),
             n_starts=1 + len(others),
             sums=sums,
         ),
@@ -320,7 +320,7 @@ def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:
     sizes = estimator.cluster_sizes
     return (
         not isinstance(init, str)
-        or init in HOLDING
+        or is_held(init)
         or estimator.n_active > 1
         or not (sizes is None or is_named(sizes, "auto"))
     )

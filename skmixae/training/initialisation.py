@@ -80,11 +80,10 @@ def spectral_labels(
     The other rows have the label of the nearest row of the sample. Clusters are then
     of any shape, where centres and a random start find round ones.
     """
-    rows = _spectral_rows(batches, n_clusters, random_state)
-    if not has_graph(rows, n_clusters):
+    seen = _seen_by_graph(batches, n_clusters, random_state)
+    if seen is None:
         return kmeans_labels(batches, n_clusters, random_state)
-    labels = spectral_model(rows, n_clusters, random_state).labels_
-    return _looked_at(batches, KNeighborsClassifier(1).fit(rows, labels).predict)
+    return _looked_at(batches, KNeighborsClassifier(1).fit(*seen).predict)
 
 
 def centred_labels(
@@ -94,10 +93,10 @@ def centred_labels(
 
     From elsewhere it may not find them, where they are unlike in size.
     """
-    rows = _spectral_rows(batches, n_clusters, random_state)
-    if not has_graph(rows, n_clusters):
+    seen = _seen_by_graph(batches, n_clusters, random_state)
+    if seen is None:
         return kmeans_labels(batches, n_clusters, random_state)
-    labels = spectral_model(rows, n_clusters, random_state).labels_
+    rows, labels = seen
     centres = np.array([rows[labels == i].mean(0) for i in np.unique(labels)])
     model = KMeans(len(centres), init=centres, n_init=1, copy_x=False)
     return _looked_at(batches, model.fit(rows).predict)
@@ -111,18 +110,21 @@ def uneven_probabilities(
     Each has a variance of its own along each direction: they mend what the graph takes
     wrongly, and keep clusters that are unlike in size.
     """
-    rows = _spectral_rows(batches, n_clusters, random_state)
-    if not has_graph(rows, n_clusters):
+    seen = _seen_by_graph(batches, n_clusters, random_state)
+    if seen is None:
         return mixture_probabilities(batches, n_clusters, random_state)
-    labels = spectral_model(rows, n_clusters, random_state).labels_
-    return _probabilities(batches, gaussians_from(rows, labels, "diag"), n_clusters)
+    return _probabilities(batches, gaussians_from(*seen, "diag"), n_clusters)
 
 
-def _spectral_rows(
+def _seen_by_graph(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
+    """Return a sample of the rows and its spectral labels, if they are enough."""
     size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
-    return sample_rows(batches, size, random_state)
+    rows = sample_rows(batches, size, random_state)
+    if not has_graph(rows, n_clusters):
+        return None
+    return rows, spectral_model(rows, n_clusters, random_state).labels_
 
 
 def has_graph(rows: NDArray, n_clusters: int) -> bool:
