@@ -89,7 +89,7 @@ doctest: $(READY) ## run the examples in the package's docstrings
 clean: ## remove everything that make created, the environments too
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_PEERS) build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf docs/_build docs/auto_examples docs/generated
+	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
 	find skmixae tests benchmarks -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml constraints.txt
