@@ -10,9 +10,9 @@ from torch.autograd.function import once_differentiable
 
 from .parallel import OUTPUTS_TOGETHER, ParallelLinear
 
-# Where the products below beat reconstructions that are made: on a processor with one
-# thread, at 256 rows. Wider hidden layers make the Gram matrices dear, and rows not
-# much longer than them cost little to make.
+# Where Gram matrices beat reconstructions that are made: on a processor with one
+# thread, at 256 rows. Of wider hidden layers they are dear, and rows not much longer
+# than these cost little to make.
 WIDEST_HIDDEN = 128
 FEATURES_PER_HIDDEN = 4
 
@@ -39,35 +39,28 @@ class Decoded:
 
     def squared_distance(self, x: Tensor) -> Tensor:
         """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
-        return (self._rows - x.unsqueeze(1)).square().sum(-1)
+        return (self.rows() - x.unsqueeze(1)).square().sum(-1)
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
-        rows = at_least_single(self._rows)
+        rows = at_least_single(self.rows())
         return (rows * x.unsqueeze(1)).sum(-1), rows.square().sum(-1)
 
 
-class ProductDecoded(Decoded):
-    """Reconstructions known by products: ``|x - d|^2 = |x|^2 - 2 x.d + |d|^2``."""
+def distance_by_products(x: Tensor, products: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the squared distance (b, k) of rows ``x`` (b, features) from products.
 
-    def __init__(self) -> None:
-        """Keep no reconstructions: a subclass makes them when asked for."""
-
-    def squared_distance(self, x: Tensor) -> Tensor:
-        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
-        product, square = self.products(x)
-        # By rounding, of a row met exactly, it may be just below zero.
-        return (x.square().sum(-1, keepdim=True) - 2 * product + square).clamp(min=0)
+    It is ``|x - d|^2 = |x|^2 - 2 x.d + |d|^2``.
+    """
+    product, square = products
+    # By rounding, of a row met exactly, it may be just below zero.
+    return (x.square().sum(-1, keepdim=True) - 2 * product + square).clamp(min=0)
 
 
-class LinearDecoded(ProductDecoded):
+class LinearDecoded(Decoded):
     """K reconstructions that are a linear map of hidden layers, made when asked for.
 
-    With ``d = h W + c``, the squared distance of d and x is ``|x|^2 - 2 x.d + |d|^2``,
-    and both products are had from the hidden layer: ``x.d = h.(W x) + c.x``, one wide
-    product for all experts, and ``|d|^2 = h (W W^T) h + 2 h.(W c) + |c|^2``. So nothing
-    of the size (b, k, features) passes through memory. The difference is rounded by a
-    few units of ``eps * (|x|^2 + |d|^2)``, which is 1e-6 of them in float32.
+    In training, for distances, only their difference from rows is made.
 
     Parameters
     ----------
@@ -89,6 +82,29 @@ class LinearDecoded(ProductDecoded):
         """Return the reconstruction (b, features) of each row by its expert (b,)."""
         return self.last.apply_one(self.hidden, expert)
 
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+        if not self.last.training:  # with outputs filled up, as `rows` has them
+            return super().squared_distance(x)
+        weight, bias = self.last.weight, self.last.bias
+        distance: Tensor = _SquaredDistance.apply(self.hidden, weight, bias, x)
+        return distance
+
+
+class GramDecoded(LinearDecoded):
+    """The same known by products alone, where hidden layers are narrow.
+
+    With ``d = h W + c``, both products of the squared distance are had from the hidden
+    layer: ``x.d = h.(W x) + c.x``, one wide product for all experts, and ``|d|^2 = h (W
+    W^T) h + 2 h.(W c) + |c|^2``. So nothing of the size (b, k, features) passes through
+    memory. The difference is rounded by a few units of ``eps * (|x|^2 + |d|^2)``, which
+    is 1e-6 of them in float32.
+    """
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+        return distance_by_products(x, self.products(x))
+
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
         weight, bias = self.last.weight, self.last.bias
@@ -103,9 +119,55 @@ def decoded_linearly(hidden: Tensor, last: ParallelLinear) -> Decoded:
     """Return what ``last`` makes of hidden layers (b, k, h), in the cheaper way."""
     _, n_hidden, n_features = last.weight.shape
     # By the sizes of the network alone: of a row's company its numbers know nothing.
-    if n_hidden > WIDEST_HIDDEN or n_features < FEATURES_PER_HIDDEN * n_hidden:
+    if n_hidden > WIDEST_HIDDEN:
+        return LinearDecoded(hidden, last)
+    if n_features < FEATURES_PER_HIDDEN * n_hidden:
         return Decoded(last(hidden))
-    return LinearDecoded(hidden, last)
+    return GramDecoded(hidden, last)
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """Squared distance of ``d = h W + c`` from rows x, and its gradients.
+
+    The gradient of a difference ``d - x`` is the same difference times a number for
+    each row and expert, by which the smaller factor of each product is multiplied. So
+    one tensor of the size (b, k, features) is made, where autograd makes five: rows,
+    difference, square, and the gradients of two of them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, x: Tensor
+    ) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            w, c, rows = (t.to(hidden.dtype) for t in (weight, bias, x))
+            difference = c.unsqueeze(1) - rows  # (k, b, f)
+            difference.baddbmm_(hidden.transpose(0, 1), w)
+            length = torch.linalg.vector_norm(
+                difference, dim=-1, dtype=_at_least_single(hidden.dtype)
+            )
+        ctx.save_for_backward(hidden, w, difference)
+        ctx.weight_type, ctx.x_type = weight.dtype, x.dtype
+        return length.square().T  # (b, k)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, w, difference = ctx.saved_tensors
+        by_hidden = by_weight = by_bias = by_x = None
+        with torch.autocast(upstream.device.type, enabled=False):
+            scale = (2 * upstream).to(hidden.dtype).unsqueeze(-1)  # (b, k, 1)
+            if ctx.needs_input_grad[0]:
+                by_hidden = (difference @ w.mT).transpose(0, 1) * scale
+            if ctx.needs_input_grad[1]:
+                scaled = (hidden * scale).permute(1, 2, 0)  # (k, h, b)
+                by_weight = (scaled @ difference).to(ctx.weight_type)
+            if ctx.needs_input_grad[2]:
+                by_bias = (scale.permute(1, 2, 0) @ difference).squeeze(1)  # (k, f)
+                by_bias = by_bias.to(ctx.weight_type)
+            if ctx.needs_input_grad[3]:
+                by_x = -(scale.transpose(0, 1) * difference).sum(0).to(ctx.x_type)
+        return by_hidden, by_weight, by_bias, by_x
 
 
 class _Products(torch.autograd.Function):
@@ -170,4 +232,8 @@ def _with_bias(
 
 def at_least_single(x: Tensor) -> Tensor:
     """Return half precision as float32, and anything else as it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.to(_at_least_single(x.dtype))
+
+
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)

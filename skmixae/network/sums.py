@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from .decoded import Decoded, ProductDecoded, at_least_single
+from .decoded import Decoded, at_least_single, distance_by_products
 
 # What is made of them, (b, p) and (k * k, p), must stay small beside the experts: of 10
 # experts all subsets are fewer, of 20 those of three.
@@ -27,7 +27,7 @@ def subsets(n_experts: int, n_active: int) -> Tensor:
     return torch.zeros(len(chosen), n_experts).scatter_(1, chosen, 1.0)
 
 
-class SumsDecoded(ProductDecoded):
+class SumsDecoded(Decoded):
     """Sums of K reconstructions over each of p subsets, made when asked for.
 
     The products of a sum are ``sum x.d_k`` and ``sum d_k.d_l``, over the experts of the
@@ -54,6 +54,10 @@ class SumsDecoded(ProductDecoded):
         """Return the sum (b, features) over the subset (b,) of each row."""
         chosen = self.members[subset].unsqueeze(1)  # (b, 1, k)
         return product(chosen, at_least_single(self.parts.rows())).squeeze(1)
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, p) of rows ``x`` (b, features) to theirs."""
+        return distance_by_products(x, self.products(x))
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, p) each."""

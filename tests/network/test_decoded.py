@@ -7,7 +7,12 @@ from torch import nn
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from skmixae.network.decoded import Decoded, LinearDecoded, decoded_linearly
+from skmixae.network.decoded import (
+    Decoded,
+    GramDecoded,
+    LinearDecoded,
+    decoded_linearly,
+)
 from skmixae.network.parallel import ParallelLinear
 from skmixae.objective.terms import RECONSTRUCTION_ERRORS
 
@@ -31,6 +36,11 @@ def make(n_experts, n_hidden, n_features, *, dtype=torch.float64, training=True)
     return last.to(dtype).train(training), hidden, x
 
 
+def made(hidden, last):
+    """The plain way: reconstructions that are there."""
+    return Decoded(last(hidden))
+
+
 def naive_reconstruction(last, hidden, i, k):
     weight, bias = last.weight.detach().double(), last.bias.detach().double()
     return (
@@ -50,12 +60,10 @@ def naive(last, hidden, x):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("way", ["made", "not made"])
+@pytest.mark.parametrize("way", [made, LinearDecoded, GramDecoded])
 def test_distances_and_products_equal_a_loop(sizes, training, way):
     last, hidden, x = make(*sizes, training=training)
-    decoded = LinearDecoded(hidden, last)
-    if way == "made":
-        decoded = Decoded(decoded.rows())
+    decoded = way(hidden, last)
     distance, product, square = naive(last, hidden, x)
     np.testing.assert_allclose(decoded.squared_distance(x).detach(), distance)
     found = [values.detach() for values in decoded.products(x)]
@@ -67,21 +75,24 @@ def test_distances_and_products_equal_a_loop(sizes, training, way):
 @pytest.mark.parametrize("sizes", SIZES)
 def test_reconstructions_equal_a_loop(sizes, training):
     last, hidden, _ = make(*sizes, training=training)
-    decoded = LinearDecoded(hidden, last)
+    decoded = GramDecoded(hidden, last)
     expert = torch.arange(N_ROWS) % sizes[0]
-    chosen, made = decoded.of(expert), Decoded(decoded.rows()).of(expert)
+    chosen, taken = decoded.of(expert), made(hidden, last).of(expert)
     for i, k in np.ndindex(*hidden.shape[:2]):
         expected = naive_reconstruction(last, hidden, i, k)
         assert_close(decoded.rows()[i, k], expected)
         if k == expert[i]:
             assert_close(chosen[i], expected)
-            assert_close(made[i], expected)
+            assert_close(taken[i], expected)
 
 
 @pytest.mark.parametrize("loss", ["mse", "cosine"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
-def test_gradients_are_those_of_reconstructions_that_are_made(sizes, training, loss):
+@pytest.mark.parametrize("way", [LinearDecoded, GramDecoded])
+def test_gradients_are_those_of_reconstructions_that_are_made(
+    way, sizes, training, loss
+):
     last, hidden, x = make(*sizes, training=training)
 
     def gradients(decode):
@@ -91,29 +102,31 @@ def test_gradients_are_those_of_reconstructions_that_are_made(sizes, training, l
         inputs = (h, last.weight, last.bias, row)
         return torch.autograd.grad(errors, inputs, upstream)
 
-    made = gradients(lambda h, last: Decoded(last(h)))
-    for found, expected in zip(gradients(LinearDecoded), made, strict=True):
+    for found, expected in zip(gradients(way), gradients(made), strict=True):
         assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_gradients_of_the_products_are_exact():
+@pytest.mark.parametrize("what", ["products", "squared_distance"])
+@pytest.mark.parametrize("way", [LinearDecoded, GramDecoded])
+def test_gradients_are_exact(way, what):
     last, hidden, x = make(2, 3, 5)
 
-    def products(h, weight, bias, row):
+    def found(h, weight, bias, row):
         last.weight, last.bias = weight, bias
-        return LinearDecoded(h, last).products(row)
+        return getattr(way(h, last), what)(row)
 
     inputs = [hidden, last.weight.detach(), last.bias.detach(), x]
     for name in ("weight", "bias"):
         delattr(last, name)
-    assert gradcheck(products, [t.clone().requires_grad_() for t in inputs])
+    assert gradcheck(found, [t.clone().requires_grad_() for t in inputs])
 
 
-def test_only_the_gradients_asked_for_are_computed():
+@pytest.mark.parametrize("way", [LinearDecoded, GramDecoded])
+def test_only_the_gradients_asked_for_are_computed(way):
     last, hidden, x = make(2, 3, 20)
     last.requires_grad_(False)
     hidden.requires_grad_()
-    LinearDecoded(hidden, last).squared_distance(x).sum().backward()
+    way(hidden, last).squared_distance(x).sum().backward()
     assert hidden.grad is not None
     assert last.weight.grad is None
     assert x.grad is None
@@ -132,7 +145,7 @@ def test_single_precision_is_off_by_units_in_the_last_place_of_the_lengths(
     for k in range(4):
         x = (made[:, k] + noise * draw(N_ROWS, 500, dtype=torch.float32)).detach()
         distance, _, square = naive(last, hidden, x)
-        found = LinearDecoded(hidden, last).squared_distance(x).detach().numpy()
+        found = GramDecoded(hidden, last).squared_distance(x).detach().numpy()
         lengths = x.double().square().sum(1, keepdim=True).numpy() + square
         assert (found >= 0).all()
         assert (np.abs(found - distance) <= 8 * EPS * lengths).all()
@@ -146,7 +159,7 @@ def test_half_precision_does_not_reach_the_difference():
     expected, *_ = naive(last, hidden, x)
     hidden.requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        found = LinearDecoded(hidden, last).squared_distance(x)
+        found = GramDecoded(hidden, last).squared_distance(x)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.detach()[:, 1], expected[:, 1], rtol=1e-3)
     found.sum().backward()
@@ -154,13 +167,45 @@ def test_half_precision_does_not_reach_the_difference():
     assert last.weight.grad.dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_difference_in_half_precision_is_rounded_once(dtype):
+    """By the products' own type, of what is subtracted and of the weights."""
+    last, hidden, _ = make(3, 200, 300, dtype=torch.float32)
+    hidden = hidden.to(dtype).requires_grad_()
+    x = draw(N_ROWS, 300).float()
+    expected, _, square = naive(last, hidden.detach(), x)
+    found = LinearDecoded(hidden, last).squared_distance(x)
+    assert found.dtype == torch.float32
+    lengths = x.double().square().sum(1, keepdim=True).numpy() + square
+    eps = torch.finfo(dtype).eps
+    error = np.abs(found.detach().numpy() - expected)
+    assert (error <= 4 * eps * lengths).all()
+    found.sum().backward()
+    assert hidden.grad.dtype == dtype
+    assert last.weight.grad.dtype == last.bias.grad.dtype == torch.float32
+
+
 @pytest.mark.parametrize(
-    ("n_hidden", "n_features", "made"),
-    [(48, 784, False), (48, 48, True), (500, 784, True), (500, 20_000, True)],
+    ("n_hidden", "n_features", "kind"),
+    [
+        (48, 784, GramDecoded),
+        (48, 48, Decoded),
+        (500, 784, LinearDecoded),
+        (500, 20_000, LinearDecoded),
+    ],
 )
-def test_the_cheaper_way_is_taken(n_hidden, n_features, made):
+def test_the_cheaper_way_is_taken(n_hidden, n_features, kind):
     last, hidden, _ = make(1, n_hidden, n_features)
-    assert isinstance(decoded_linearly(hidden, last), LinearDecoded) != made
+    assert type(decoded_linearly(hidden, last)) is kind
+
+
+def test_of_a_difference_one_tensor_of_its_size_is_kept():
+    last, hidden, x = make(3, 8, 400)
+    hidden.requires_grad_()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, nn.Identity()):
+        LinearDecoded(hidden, last).squared_distance(x)
+    assert sum(t.numel() == N_ROWS * 3 * 400 for t in kept) == 1
 
 
 def test_nothing_as_large_as_the_reconstructions_is_kept():
@@ -168,7 +213,7 @@ def test_nothing_as_large_as_the_reconstructions_is_kept():
     hidden.requires_grad_()
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(kept.append, nn.Identity()):
-        LinearDecoded(hidden, last).squared_distance(x)
+        GramDecoded(hidden, last).squared_distance(x)
     assert kept
     # The weights and x itself are the largest, and they do not grow with b * k.
     assert max(t.numel() for t in kept) < 3 * N_ROWS * 400 * 2
