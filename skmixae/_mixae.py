@@ -307,8 +307,9 @@ class MixAEClustering(
         "cpu", "cuda", "cuda:1" ..., "mps", or the fastest at hand.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The type of the products in training; weights stay float32, and so does all
-        inference. "auto" is bfloat16 on GPUs that have it, and on processors that
-        multiply matrices of it (AMX) where all hidden layers have at least 128 units.
+        inference. "auto" is bfloat16 for rows of more than 50 features, on GPUs and
+        processors that have products of it (AMX or AVX-512 BF16). Ask for "float32"
+        where the same seed must give nearly the same on any machine.
     verbose : int, default=0
         1 prints a line for each restart, 2 one for each epoch.
 

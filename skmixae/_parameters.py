@@ -111,9 +111,6 @@ MORE_EXPERTS, ROWS_FOR_MORE = 4, 1000
 # "auto" epochs: so many, unless they make fewer or more steps than what is enough.
 EPOCHS, FEWEST_EPOCHS = 40, 10
 FEWEST_STEPS, ENOUGH_STEPS = 300, 5000
-# Products of layers this wide are most of a step, and bfloat16 pays for its casts on a
-# processor; of narrower ones, the default's, it gained 15 % at best.
-WIDE_LAYERS = 128
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -525,27 +522,26 @@ def device_at_hand(device: str) -> torch.device:
 
 
 def resolve_precision(
-    precision: str, device: torch.device, hidden_layer_sizes: tuple[int, ...]
+    precision: str, device: torch.device, n_features: int
 ) -> torch.dtype:
     """Return the type that products are computed in while training."""
     if precision != "auto":
         return getattr(torch, precision)
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        wide = min(hidden_layer_sizes) >= WIDE_LAYERS
-        fast = device.type == "cpu" and wide and processor_multiplies_bfloat16()
+    # Products of narrow rows are too small to pay for the casts: of tables of 2 to 30
+    # features, fits were as good in bfloat16, and none was faster.
+    fast = n_features > NARROW_ROWS and multiplies_bfloat16(device)
     return torch.bfloat16 if fast else torch.float32
 
 
-def processor_multiplies_bfloat16() -> bool:
-    """Tell whether the processor multiplies matrices of bfloat16 (AMX).
-
-    AVX-512 has a lesser instruction, which is not asked for: whether it pays for the
-    casts was not measured.
-    """
-    # torch has no public name for it yet, and older releases have none at all.
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device has an instruction for products of bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    # torch has no public names for them yet, and older releases have none at all.
+    names = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def resolve_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:

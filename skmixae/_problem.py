@@ -271,7 +271,7 @@ def resolve_problem(
             tol=e.tol,
             n_iter_no_change=e.n_iter_no_change,
             precision=resolve_precision(
-                e.precision, device, (spec or asked).hidden_layer_sizes
+                e.precision, device, (spec or asked).n_features
             ),
         ),
         batch_size=e.batch_size,

@@ -23,6 +23,7 @@ from skmixae._parameters import (
     resolve_precision,
 )
 from skmixae.consistency import Affine
+from skmixae.training import TrainingPlan
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -200,27 +201,52 @@ def test_device_makes_a_difference(monkeypatch):
     assert next(model.module_.parameters()).device.type == "cpu"
 
 
+CPU_HAS_BFLOAT16 = ["_is_amx_tile_supported", "_is_avx512_bf16_supported"]
+
+
+@pytest.mark.parametrize("name", CPU_HAS_BFLOAT16)
 @pytest.mark.parametrize(
-    ("device", "sizes", "expected"),
+    ("device", "n_features", "expected"),
     [
-        ("cuda", (48, 48), torch.bfloat16),
-        ("cpu", (256, 128), torch.bfloat16),
-        ("cpu", (256, 127), torch.float32),
-        ("mps", (256, 256), torch.float32),
+        ("cuda", 51, torch.bfloat16),
+        ("cuda", 50, torch.float32),
+        ("cpu", 51, torch.bfloat16),
+        ("cpu", 50, torch.float32),
+        ("mps", 51, torch.float32),
     ],
 )
 def test_auto_precision_is_half_where_that_is_faster(
-    device, sizes, expected, monkeypatch
+    name, device, n_features, expected, monkeypatch
 ):
     device = torch.device(device)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, False)
-    assert resolve_precision("auto", device, sizes) is expected
+    for other in CPU_HAS_BFLOAT16:  # of older releases
+        monkeypatch.delattr(torch.cpu, other, raising=False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # of older releases
-    assert resolve_precision("auto", device, sizes) is torch.float32
-    for name in ("bfloat16", "float32"):
-        assert resolve_precision(name, device, sizes) is getattr(torch, name)
+    assert resolve_precision("auto", device, n_features) is torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, name, lambda: True, raising=False)
+    assert resolve_precision("auto", device, n_features) is expected
+    for asked in ("bfloat16", "float32"):
+        assert resolve_precision(asked, device, n_features) is getattr(torch, asked)
+
+
+def test_precision_is_of_the_features_that_the_network_reads(monkeypatch):
+    """Of many that are brought down to few, or the other way round, those few."""
+    monkeypatch.setattr(torch.cpu, CPU_HAS_BFLOAT16[0], lambda: True, raising=False)
+    wide = np.random.default_rng(0).normal(size=(60, 80))
+    given = {"device": "cpu", "max_epochs": 1, "whitening": 0.5}
+
+    def precision(n_components):
+        seen = []
+        monkeypatch.setattr(
+            "skmixae._problem.TrainingPlan",
+            lambda **plan: seen.append(plan["precision"]) or TrainingPlan(**plan),
+        )
+        small(n_components=n_components, **given).fit(wide)
+        return seen[0]
+
+    assert precision(55) is torch.bfloat16
+    assert precision(10) is torch.float32
 
 
 def test_balance_counts_less_where_a_batch_has_few_rows_for_each_cluster():

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.speed import naive
 from benchmarks.speed.clock import Result, matrix_product, rate, side_by_side
+from skmixae._parameters import resolve_precision
 from skmixae.network import MixtureOfAutoencoders, NetworkSpec, build_network
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
@@ -54,6 +55,11 @@ class Shape:
             activation="relu",
         )
 
+    @property
+    def precision(self) -> torch.dtype:
+        """What the estimator trains such rows in, on this processor."""
+        return resolve_precision("auto", torch.device("cpu"), self.n_features)
+
 
 SHAPES = [
     Shape(784, (256, 256), 10, 256, 3.2),
@@ -68,7 +74,7 @@ MOST_EXPERTS = [10, 20, 50, 100, 200]
 
 
 def ours(shape: Shape) -> tuple[MixtureOfAutoencoders, Callable[[torch.Tensor], None]]:
-    """Return our mixture and a call that trains it on a batch."""
+    """Return our mixture and a call that trains it on a batch, as a fit does."""
     network = build_network(shape.spec, torch.Generator().manual_seed(0)).train()
     weights = Weights(1.0, ALPHA, BETA, 0.0)
     objective = MixtureObjective(Reconstruction("mse", 1.0), Constant(weights))
@@ -76,8 +82,11 @@ def ours(shape: Shape) -> tuple[MixtureOfAutoencoders, Callable[[torch.Tensor], 
     generator = torch.Generator().manual_seed(0)
     index = torch.arange(shape.batch)
 
+    half = shape.precision is not torch.float32
+
     def step(x: torch.Tensor) -> None:
-        out = objective.step(network, x, index, 0.0, generator)
+        with torch.autocast("cpu", shape.precision, enabled=half):
+            out = objective.step(network, x, index, 0.0, generator)
         optimizer.zero_grad(set_to_none=True)
         out.terms.total.backward()
         optimizer.step()
@@ -122,22 +131,22 @@ def batch(shape: Shape) -> torch.Tensor:
 
 def run(repeats: int, times: int = 5) -> Iterator[Result]:
     """Time each shape."""
-    ceiling = matrix_product()
     for shape in SHAPES:
         x = batch(shape)
         (_, fast), (_, slow) = ours(shape), plain(shape)
         calls = {"ours": partial(fast, x), "plain": partial(slow, x)}
+        ceiling = matrix_product(shape.precision)
         seconds = side_by_side({**calls, "product": ceiling}, repeats, times)
+        details = {"seconds": seconds, "precision": str(shape.precision)}
         yield Result(
             "step", f"{shape}, against the plain way",
-            seconds["plain"] / seconds["ours"], "x", shape.target,
-            details={"seconds": seconds},
+            seconds["plain"] / seconds["ours"], "x", shape.target, details=details,
         )  # fmt: skip
         if shape is SHAPES[0]:
             reached = operations(shape) / seconds["ours"] / rate(seconds["product"])
             yield Result(
                 "step", f"{shape}, share of the ceiling", reached, "", SHARE_OF_CEILING,
-                details={"seconds": seconds, "operations": operations(shape)},
+                details={**details, "operations": operations(shape)},
             )  # fmt: skip
     yield growth(repeats, times)
 
