@@ -16,7 +16,7 @@ from benchmarks.quality.methods import Variant
 from benchmarks.speed.clock import Result, side_by_side
 from skmixae import MixAEClustering
 from skmixae._problem import new_network, resolve_moments, resolve_problem
-from skmixae.training import Batches, Rows, fed_threads
+from skmixae.training import Batches, Rows, autocast, fed_threads
 
 ROWS, FEATURES, EPOCHS = 20_000, 64, 4
 TRIED_EPOCHS = [1, 2, 4, 8, 16, 32]
@@ -76,7 +76,8 @@ def bare_epochs(model: MixAEClustering, X: np.ndarray):
 
     def epoch() -> None:
         for index, x in batches.shuffled(order):
-            step = objective.step(network, x, index, 0.0, generator)
+            with autocast(x.device, problem.plan.precision):
+                step = objective.step(network, x, index, 0.0, generator)
             optimizer.zero_grad(set_to_none=True)
             step.terms.total.backward()
             optimizer.step()

@@ -16,7 +16,7 @@ from skmixae._parameters import resolve_precision
 from skmixae.network import MixtureOfAutoencoders, NetworkSpec, build_network
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
-from skmixae.training import TrainingPlan
+from skmixae.training import TrainingPlan, autocast
 
 ALPHA, BETA = 2.0, 8.0
 
@@ -82,10 +82,8 @@ def ours(shape: Shape) -> tuple[MixtureOfAutoencoders, Callable[[torch.Tensor], 
     generator = torch.Generator().manual_seed(0)
     index = torch.arange(shape.batch)
 
-    half = shape.precision is not torch.float32
-
     def step(x: torch.Tensor) -> None:
-        with torch.autocast("cpu", shape.precision, enabled=half):
+        with autocast(x.device, shape.precision):
             out = objective.step(network, x, index, 0.0, generator)
         optimizer.zero_grad(set_to_none=True)
         out.terms.total.backward()

@@ -19,6 +19,7 @@ from .loop import (
     TrainingDiverged,
     TrainingPlan,
     TrainingRun,
+    autocast,
     train,
     train_epoch,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Whitening",
     "agglomerate",
     "as_probabilities",
+    "autocast",
     "fed_threads",
     "mostly_zeros",
     "principal_axes",

@@ -300,7 +300,7 @@ def train_epoch(
     network.train()
     record = Record()
     for index, x in batches.shuffled(randomness.rows):
-        with _autocast(x.device, precision):
+        with autocast(x.device, precision):
             step = objective.step(network, x, index, progress, randomness.tensors)
         optimizer.zero_grad(set_to_none=True)
         step.terms[0].backward()
@@ -351,7 +351,8 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 @contextmanager
-def _autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+    """Compute products in a precision, and all else as it is given."""
     if precision is torch.float32:
         yield
     else:
