@@ -116,7 +116,8 @@ class _Fit:
         if refining is not None and self.run.stopped != "callback":
             self.tree = self._merged()
             clusters = torch.from_numpy(self.tree.clusters).to(problem.device)
-            refined = replace(objective, clusters=clusters)
+            settled = objective.schedule.settled()
+            refined = replace(objective, clusters=clusters, schedule=settled)
             self._phase(refining, refined, self.validation)
 
     def note(self, run: TrainingRun) -> None:

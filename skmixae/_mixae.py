@@ -192,12 +192,16 @@ class MixAEClustering(
     batch_entropy_weight : float or "auto", default="auto"
         The weight (beta) of the entropy of the mean assignment of a batch, which is
         maximised, up to what a random batch of even clusters has. "auto" is 8, and
-        less in proportion where ``batch_size`` has fewer than 12 rows for each cluster.
-    entropy_schedule : {"constant", "anneal", "balanced"}, default="constant"
-        How the weights move. "anneal" is the paper's advice: early, balance and
-        assignment; late, reconstruction and certainty: the batch entropy fades to a
-        tenth while the reconstruction gains. "balanced" is its authors' rule that the
-        three terms stay of one magnitude, smoothed and clipped.
+        less in proportion with more than 21 clusters.
+    entropy_schedule : str, default="auto"
+        How the weights move: "constant" is not at all. With "fading" that of the batch
+        entropy falls to a tenth, so that clusters may be as unlike in size as the rows
+        have them. "anneal" is the paper's advice: early, balance and assignment; late,
+        reconstruction and certainty: the batch entropy fades while the reconstruction
+        gains. "balanced" is its authors' rule that the three terms stay of one
+        magnitude, smoothed and clipped. "auto" is "fading" where the start is random
+        and nothing else tells sizes, as ``cluster_sizes`` would; otherwise, and in
+        `partial_fit`, "constant".
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
         Known proportions of the clusters, in any order. They replace the even sizes
         that the batch entropy prefers by cross-entropy, whichever expert takes which.
@@ -409,7 +413,9 @@ class MixAEClustering(
         reconstruction_loss: Literal["mse", "bce", "cosine"] = "mse",
         sample_entropy_weight: float = 2.0,
         batch_entropy_weight: float | Literal["auto"] = "auto",
-        entropy_schedule: Literal["constant", "anneal", "balanced"] = "constant",
+        entropy_schedule: Literal[
+            "auto", "constant", "fading", "anneal", "balanced"
+        ] = "auto",
         cluster_sizes: ArrayLike | Literal["auto", "start"] | None = "auto",
         consistency: Change | Sequence[Change] | None = "auto",
         consistency_weight: float = 20.0,

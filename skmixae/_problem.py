@@ -34,6 +34,7 @@ from ._parameters import (
     resolve_latent_dim,
     resolve_precision,
     resolve_restarts,
+    resolve_schedule,
     resolve_shape,
     resolve_sizes,
     resolve_start,
@@ -234,6 +235,13 @@ def resolve_problem(
         check_same_whitening(moments, e)
     start = resolve_start(init, n_rows, asked.n_experts)
     device = resolve_device(e.device)
+    sizes = resolve_sizes(e.cluster_sizes, k, asked.n_experts)
+    as_even_as_start = resolve_evenness(
+        e.cluster_sizes,
+        None if goes_on else start,
+        wide=wide,
+        one_each=asked.n_experts == k > 1 and not sums,
+    )
     return Problem(
         spec=spec or asked,
         input_shape=shape,
@@ -242,21 +250,25 @@ def resolve_problem(
         weights=Weights(
             1.0,
             e.sample_entropy_weight,
-            resolve_balance(e.batch_entropy_weight, k, e.batch_size),
+            resolve_balance(e.batch_entropy_weight, k),
             e.consistency_weight,
             0.0
             if goes_on
             else resolve_start_weight(e.start_weight, start, k, asked.n_experts),
             e.prior_weight,
         ),
-        schedule=e.entropy_schedule,
-        sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
-        as_even_as_start=resolve_evenness(
-            e.cluster_sizes,
-            None if goes_on else start,
-            wide=wide,
-            one_each=asked.n_experts == k > 1 and not sums,
+        schedule=resolve_schedule(
+            e.entropy_schedule,
+            # By a start, or by the parameters. Of a chunk, more are to come; of sums,
+            # balance is of experts.
+            sizes_are_told=not is_named(start, "random")
+            or sizes is not None
+            or as_even_as_start
+            or is_chunk
+            or sums,
         ),
+        sizes=sizes,
+        as_even_as_start=as_even_as_start,
         input_noise=e.input_noise,
         consistency=resolve_consistency(
             e.consistency,

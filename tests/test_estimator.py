@@ -491,7 +491,7 @@ def test_patience_without_need_changes_nothing():
 
 
 @quiet
-@pytest.mark.parametrize("schedule", ["constant", "anneal", "balanced"])
+@pytest.mark.parametrize("schedule", ["constant", "fading", "anneal", "balanced"])
 @pytest.mark.parametrize("sizes", [None, [0.5, 0.3, 0.2]])
 def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes):
     # One batch an epoch: means of products are products of means.
@@ -538,14 +538,43 @@ def test_learning_rate_falls_geometrically_to_its_share(fitted):
 
 @quiet
 def test_schedules_move_the_weights_as_they_say():
-    constant, anneal, balanced = (
+    constant, fading, anneal, balanced = (
         healthy(entropy_schedule=s, max_epochs=15).fit(X).history_
-        for s in ("constant", "anneal", "balanced")
+        for s in ("constant", "fading", "anneal", "balanced")
     )
     assert len(set(constant["batch_entropy_weight"])) == 1
+    assert (np.diff(fading["batch_entropy_weight"]) < 0).all()
+    assert len(set(fading["reconstruction_weight"])) == 1
     assert (np.diff(anneal["batch_entropy_weight"]) < 0).all()
     assert (np.diff(anneal["reconstruction_weight"]) > 0).all()
     assert len(set(balanced["sample_entropy_weight"])) > 1
+
+
+@quiet
+def test_what_has_faded_stays_so_when_experts_are_merged():
+    params = {"n_experts": 6, "refinement": 0.4, "max_epochs": 10, "n_init": 1}
+    for schedule in ("fading", "anneal"):
+        history = healthy(entropy_schedule=schedule, **params).fit(X).history_
+        weight = history["batch_entropy_weight"]
+        assert_allclose(weight[-5:], 0.1 * weight[0])
+        assert weight[-6] > weight[-5]
+
+
+@quiet
+@pytest.mark.parametrize(
+    ("params", "fades"),
+    [
+        ({"init": "random"}, True),
+        ({"init": "kmeans"}, False),
+        ({"init": "random", "cluster_sizes": [0.5, 0.3, 0.2]}, False),
+        ({"init": "random", "n_active": 2}, False),
+    ],
+)
+def test_balance_fades_by_itself_where_nothing_tells_how_large_clusters_are(
+    params, fades
+):
+    weight = small(n_init=1, **params).fit(X).history_["batch_entropy_weight"]
+    assert (weight[-1] < weight[0]) == fades
 
 
 # ---------------------------------------------------------------------------

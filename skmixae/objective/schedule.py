@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Where the fading weights of ``anneal`` end, and where the growing one starts.
-ANNEAL_FLOOR = 0.1
+# Where a fading weight ends, and where a growing one starts, as shares of the whole.
+FLOOR = 0.1
 # ``balanced``: share of the old magnitude kept at each step, and how far a weight may
 # go from the one that was asked for. As assignments become sure the sample entropy goes
 # to zero, and equal magnitudes would otherwise need an infinite weight.
@@ -41,8 +41,42 @@ class Constant:
     def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
         """Take note of the terms of a step: (sample entropy, batch entropy)."""
 
+    def settled(self) -> Constant:
+        """Return the schedule of a phase that follows: it stays where this one ends."""
+        return self
 
-class Anneal(Constant):
+
+class Held(Constant):
+    """Weights that are not those asked for, and do not move either."""
+
+    def __init__(self, base: Weights, weights: Weights) -> None:
+        super().__init__(base)
+        self.weights = weights
+
+    def at(self, progress: float) -> Weights:
+        """Return the weights when a share ``progress`` of training is done."""
+        return self.weights
+
+
+class Fading(Constant):
+    """Balance at first, and then clusters as large as the rows have them.
+
+    The batch entropy finds as many clusters as are asked for, but of unlike sizes it
+    cuts the large ones. So its weight falls, linearly, to a tenth: what holds clusters
+    together by then is the consistency, which is lowest where rows are sparse.
+    """
+
+    def at(self, progress: float) -> Weights:
+        """Return the weights when a share ``progress`` of training is done."""
+        fading = 1 - (1 - FLOOR) * min(progress, 1.0)
+        return self.base._replace(batch_entropy=self.base.batch_entropy * fading)
+
+    def settled(self) -> Constant:
+        """Return the schedule of a phase that follows: it stays where this one ends."""
+        return Held(self.base, self.at(1.0))
+
+
+class Anneal(Fading):
     """Early, balance and assignment; late, reconstruction and certainty.
 
     What the paper advises without a formula: the batch entropy fades and the
@@ -51,12 +85,9 @@ class Anneal(Constant):
 
     def at(self, progress: float) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
-        growing = ANNEAL_FLOOR + (1 - ANNEAL_FLOOR) * min(progress, 1.0)
-        fading = 1 + ANNEAL_FLOOR - growing
-        return self.base._replace(
-            reconstruction=self.base.reconstruction * growing,
-            batch_entropy=self.base.batch_entropy * fading,
-        )
+        growing = FLOOR + (1 - FLOOR) * min(progress, 1.0)
+        reconstruction = self.base.reconstruction * growing
+        return super().at(progress)._replace(reconstruction=reconstruction)
 
 
 class Balanced(Constant):
@@ -97,6 +128,7 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 SCHEDULES: dict[str, Callable[[Weights], Constant]] = {
     "constant": Constant,
+    "fading": Fading,
     "anneal": Anneal,
     "balanced": Balanced,
 }

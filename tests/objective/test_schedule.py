@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skmixae.objective.schedule import (
-    ANNEAL_FLOOR,
     BALANCED_MEMORY,
     BALANCED_RANGE,
+    FLOOR,
     SCHEDULES,
     Weights,
 )
@@ -45,10 +45,10 @@ def test_every_schedule_keeps_the_weights_that_were_asked_for(name):
 def test_anneal_starts_with_balance_and_ends_with_reconstruction():
     schedule = SCHEDULES["anneal"](BASE)
     start, end = schedule.at(0.0), schedule.at(1.0)
-    assert start.reconstruction == pytest.approx(ANNEAL_FLOOR * BASE.reconstruction)
+    assert start.reconstruction == pytest.approx(FLOOR * BASE.reconstruction)
     assert start.batch_entropy == pytest.approx(BASE.batch_entropy)
     assert end.reconstruction == pytest.approx(BASE.reconstruction)
-    assert end.batch_entropy == pytest.approx(ANNEAL_FLOOR * BASE.batch_entropy)
+    assert end.batch_entropy == pytest.approx(FLOOR * BASE.batch_entropy)
 
 
 @settings(deadline=None)
@@ -62,9 +62,28 @@ def test_anneal_moves_one_way_and_touches_nothing_else(one, other):
         assert weights.consistency == BASE.consistency
 
 
-def test_anneal_stays_at_its_end_in_a_stream_that_goes_on():
-    schedule = SCHEDULES["anneal"](BASE)
+@pytest.mark.parametrize("progress", PROGRESS)
+def test_fading_lets_go_of_the_balance_alone(progress):
+    weights = SCHEDULES["fading"](BASE).at(progress)
+    share = 1 - progress + FLOOR * progress
+    assert weights.batch_entropy == pytest.approx(share * BASE.batch_entropy)
+    assert weights._replace(batch_entropy=BASE.batch_entropy) == BASE
+
+
+@pytest.mark.parametrize("name", ["anneal", "fading"])
+def test_what_fades_stays_at_its_end_in_a_stream_that_goes_on(name):
+    schedule = SCHEDULES[name](BASE)
     assert schedule.at(7.0) == schedule.at(1.0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_phase_after_begins_where_the_one_before_ended(name):
+    schedule = SCHEDULES[name](BASE)
+    observe(schedule, 0.8, 0.4, 0.9)
+    following = schedule.settled()
+    assert following.base == BASE
+    for progress in PROGRESS:
+        assert following.at(progress) == schedule.at(1.0)
 
 
 def test_balanced_starts_as_asked():
