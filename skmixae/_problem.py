@@ -248,6 +248,7 @@ def resolve_problem(
             if goes_on
             else resolve_start_weight(e.start_weight, start, k, asked.n_experts),
             e.prior_weight,
+            e.distillation_weight,
         ),
         schedule=e.entropy_schedule,
         sizes=resolve_sizes(e.cluster_sizes, k, asked.n_experts),
