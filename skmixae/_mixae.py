@@ -234,6 +234,14 @@ class MixAEClustering(
         one. With variational experts, 1 is the lower bound of the evidence where the
         noise of a row has a tenth of the data's variance; with adversarial ones the
         Jensen-Shannon divergence in nats, as far as the critics see it.
+    distillation_weight : float, default=0.0
+        The weight of the divergence of the assignments from what the errors of the
+        experts alone say, which are the targets of a mixture of experts [6]_: the
+        softmax of minus the errors of a row, in units of 0.3 times how far the best
+        expert is ahead of the average one, over a batch. The assignment network then
+        follows the experts, where it may be far from them: with the paper's objective
+        (`skmixae.presets.paper`) 1 is a good weight, and 2 too much. Beside the
+        consistency there is little for it to mend, and 0 leaves it out.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" is 40, as many as make 300 steps on few rows, and
         as few as make 5000 on many, but no less than 10.
@@ -329,9 +337,9 @@ class MixAEClustering(
         One row an epoch. ``history_["total"]`` is what was minimised and
         ``history_["objective"]`` the same with the weights as configured;
         "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
-        agreement with them that takes its place), "consistency", "start" and "prior"
-        are its terms, each with its weight in "reconstruction_weight" and so on;
-        "learning_rate";
+        agreement with them that takes its place), "consistency", "start", "prior" and
+        "distillation" are its terms, each with its weight in "reconstruction_weight"
+        and so on; "learning_rate";
         "expert_share" (of shape (K,)), the share of rows for each expert;
         "label_change", the share of rows whose label changed since the epoch before
         (NaN in the first); and "validation_objective", where rows are held out.
@@ -376,6 +384,8 @@ class MixAEClustering(
        arXiv:1312.6114, 2013.
     .. [5] A. Makhzani, J. Shlens, N. Jaitly, I. Goodfellow, B. Frey, "Adversarial
        Autoencoders", arXiv:1511.05644, 2015.
+    .. [6] R. A. Jacobs, M. I. Jordan, S. J. Nowlan, G. E. Hinton, "Adaptive Mixtures of
+       Local Experts", Neural Computation 3(1), 1991.
 
     Examples
     --------
@@ -421,6 +431,7 @@ class MixAEClustering(
         consistency_weight: float = 20.0,
         start_weight: float | Literal["auto"] = "auto",
         prior_weight: float = 1.0,
+        distillation_weight: float = 0.0,
         max_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
         learning_rate: float = 2e-3,
@@ -463,6 +474,7 @@ class MixAEClustering(
         self.consistency_weight = consistency_weight
         self.start_weight = start_weight
         self.prior_weight = prior_weight
+        self.distillation_weight = distillation_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate

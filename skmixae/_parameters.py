@@ -48,6 +48,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "consistency_weight": [NON_NEGATIVE],
     "start_weight": [NON_NEGATIVE, StrOptions({"auto"})],
     "prior_weight": [NON_NEGATIVE],
+    "distillation_weight": [NON_NEGATIVE],
     "max_epochs": [POSITIVE_INT, StrOptions({"auto"})],
     "batch_size": [POSITIVE_INT],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],

@@ -256,6 +256,7 @@ def resolve_problem(
             if goes_on
             else resolve_start_weight(e.start_weight, start, k, asked.n_experts),
             e.prior_weight,
+            e.distillation_weight,
         ),
         schedule=resolve_schedule(
             e.entropy_schedule,

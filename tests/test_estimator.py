@@ -493,9 +493,13 @@ def test_patience_without_need_changes_nothing():
 @quiet
 @pytest.mark.parametrize("schedule", ["constant", "fading", "anneal", "balanced"])
 @pytest.mark.parametrize("sizes", [None, [0.5, 0.3, 0.2]])
-def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes):
+@pytest.mark.parametrize("distilled", [0.0, 0.8])
+def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes, distilled):
     # One batch an epoch: means of products are products of means.
-    model = small(entropy_schedule=schedule, batch_size=90, cluster_sizes=sizes).fit(X)
+    model = small(
+        entropy_schedule=schedule, batch_size=90, cluster_sizes=sizes,
+        distillation_weight=distilled,
+    ).fit(X)  # fmt: skip
     h = model.history_
     ceiling = 1 - 2 / (2 * 90 * np.log(3))
     terms = {
@@ -505,13 +509,15 @@ def test_total_is_the_weighted_sum_of_the_recorded_terms(schedule, sizes):
         "consistency": h["consistency"],
         "start": h["start"],
         "prior": h["prior"],
+        "distillation": h["distillation"],
     }
+    assert (h["distillation"] > 0).all() == (distilled > 0)
     total = sum(h[f"{name}_weight"] * term for name, term in terms.items())
     assert_allclose(h["total"], total, atol=1e-4)
     asked = {"reconstruction": 1.0, "sample_entropy": model.sample_entropy_weight,
              "batch_entropy": 8.0,
              "consistency": model.consistency_weight, "start": 0.0,
-             "prior": 1.0}  # fmt: skip
+             "prior": 1.0, "distillation": distilled}  # fmt: skip
     objective = sum(asked[name] * term for name, term in terms.items())
     assert_allclose(h["objective"], objective, atol=1e-4)
 

@@ -52,6 +52,17 @@ def test_images_have_convolutional_experts(shape):
     assert isinstance(model.module_.experts, ConvolutionalExperts)
 
 
+def test_distilled_assignments_are_those_of_the_best_expert():
+    def agreement(weight):
+        model = presets.paper(
+            4, distillation_weight=weight, max_epochs=20, random_state=0
+        ).fit(X)
+        best = model.reconstruction_errors(X).argmin(1)
+        return (best == model.labels_).mean()
+
+    assert agreement(1.0) > agreement(0.0) + 0.2
+
+
 def test_parameters_replace_those_of_the_preset():
     model = presets.paper(3, consistency="adversarial", n_experts=6, tol=0.5)
     assert (model.consistency, model.n_experts, model.tol) == ("adversarial", 6, 0.5)

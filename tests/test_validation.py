@@ -142,6 +142,7 @@ EFFECTS = {
     "consistency_weight": (0.0, {}),
     "start_weight": (1.0, {"init": "kmeans"}),
     "prior_weight": (3.0, {"expert": "adversarial"}),
+    "distillation_weight": (1.0, {}),
     "max_epochs": (4, {}),
     "batch_size": (8, {}),
     "learning_rate": (3e-3, {}),
@@ -261,7 +262,7 @@ def test_balance_counts_less_where_there_are_many_clusters(batch_size):
 
 NUMBERS_FROM_ZERO = ["input_noise", "sample_entropy_weight", "batch_entropy_weight",
                      "consistency_weight", "start_weight", "prior_weight",
-                     "weight_decay", "tol"]  # fmt: skip
+                     "distillation_weight", "weight_decay", "tol"]  # fmt: skip
 POSITIVE_INTEGERS = ["n_clusters", "n_experts", "n_active", "latent_dim", "batch_size",
                      "n_init", "max_epochs", "n_iter_no_change"]  # fmt: skip
 CHOICES = ["architecture", "expert", "assignment_input", "activation",

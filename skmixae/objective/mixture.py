@@ -41,10 +41,11 @@ class Parts(NamedTuple):
     consistency: Tensor
     start: Tensor
     prior: Tensor
+    distillation: Tensor
 
 
 # Those that not every objective has.
-OTHERS = ("consistency", "start", "prior")
+OTHERS = ("consistency", "start", "prior", "distillation")
 
 
 class Terms(NamedTuple):
@@ -58,12 +59,14 @@ class Terms(NamedTuple):
     consistency: Tensor
     start: Tensor  # divergence from it
     prior: Tensor  # divergence of latents from it
+    distillation: Tensor  # divergence from what the errors say
     reconstruction_weight: Tensor
     sample_entropy_weight: Tensor
     batch_entropy_weight: Tensor
     consistency_weight: Tensor
     start_weight: Tensor
     prior_weight: Tensor
+    distillation_weight: Tensor
 
 
 class Step(NamedTuple):
@@ -88,11 +91,11 @@ class Reconstruction:
 
 @dataclass
 class MixtureObjective:
-    """Reconstruction, two entropies, consistency, and what holds to start and prior.
+    """Reconstruction, two entropies, and what else the assignment or latents follow.
 
     ``total = R + alpha * sample_entropy - beta * batch_entropy + gamma * consistency +
-    delta * start + epsilon * prior``, with the batch entropy counted up to its
-    finite-batch ceiling.
+    delta * start + epsilon * prior + zeta * distillation``, with the batch entropy
+    counted up to its finite-batch ceiling.
 
     Parameters
     ----------
@@ -194,6 +197,12 @@ class MixtureObjective:
             return terms.batch_entropy(shares)
         return terms.size_agreement(shares, self.sizes)
 
+    def _distillation(self, errors: Tensor, log_merged: Tensor) -> Tensor:
+        """Return how far an assignment (b, c) is from what errors (b, k) say."""
+        # Experts are not to err more where that would suit the assignment.
+        log_target = terms.responsibilities(errors.detach().float())
+        return terms.divergence(self._merged(log_target), log_merged)
+
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if not self.input_noise:
             return x
@@ -245,6 +254,8 @@ class MixtureObjective:
         rewarded = self._rewarded(shares)
         if divergence is not None:
             others["prior"] = terms.expected(assignment, divergence)
+        if self.schedule.base.distillation:
+            others["distillation"] = self._distillation(errors, log_merged)
         none = errors.new_zeros(())
         parts = Parts(
             terms.expected(assignment, errors),
@@ -275,4 +286,5 @@ def weigh(weights: Weights, parts: Parts) -> Tensor:
         + weights.consistency * parts.consistency
         + weights.start * parts.start
         + weights.prior * parts.prior
+        + weights.distillation * parts.distillation
     )

@@ -26,6 +26,7 @@ class Weights(NamedTuple):
     consistency: float | Tensor
     start: float | Tensor = 0.0
     prior: float | Tensor = 0.0
+    distillation: float | Tensor = 0.0
 
 
 class Constant:

@@ -15,7 +15,11 @@ from skmixae.objective import (
     Reconstruction,
     Weights,
 )
-from skmixae.objective.terms import batch_entropy_ceiling, divergence
+from skmixae.objective.terms import (
+    batch_entropy_ceiling,
+    divergence,
+    responsibilities,
+)
 
 WEIGHTS = Weights(1.3, 0.2, 0.4, 0.7)
 N_ROWS, N_EXPERTS, N_FEATURES = 30, 3, 5
@@ -118,7 +122,7 @@ def test_total_uses_the_weights_of_the_moment_and_objective_those_asked_for(
 def test_balanced_weights_are_those_from_before_the_step():
     objective = make_objective(schedule="balanced")
     terms = step(objective, make_network(), rows()).terms
-    assert [float(w) for w in terms[-6:]] == pytest.approx(list(WEIGHTS))
+    assert [float(w) for w in terms[-len(WEIGHTS) :]] == pytest.approx(list(WEIGHTS))
     assert objective.schedule.at(0.0) != WEIGHTS
 
 
@@ -172,6 +176,71 @@ def test_known_sizes_take_the_place_of_the_batch_entropy():
     parts = terms.reconstruction * 1.3 + terms.sample_entropy * 0.2
     balance = agreement.clamp(max=batch_entropy_ceiling(3, N_ROWS))
     assert terms.total.item() == pytest.approx((parts - 0.4 * balance).item(), rel=1e-5)
+
+
+# ---------------------------------------------------------------------------
+# Distillation
+# ---------------------------------------------------------------------------
+
+
+DISTILLED = WEIGHTS._replace(distillation=0.9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_distillation_is_added_with_its_own_weight(schedule):
+    network, x = make_network(), rows()
+    plain = step(make_objective(schedule=schedule), network, x, 0.6).terms
+    found = step(make_objective(DISTILLED, schedule), network, x, 0.6).terms
+    out = network(x)
+    errors = (out.decoded.rows() - x[:, None]).square().mean(-1) / 0.5
+    expected = divergence(responsibilities(errors), out.logits.log_softmax(-1)).item()
+    assert found.distillation.item() == pytest.approx(expected, rel=1e-4)
+    assert plain.distillation.item() == 0.0
+    for name in ("total", "objective"):
+        change = getattr(found, name).item() - getattr(plain, name).item()
+        assert change == pytest.approx(0.9 * expected, rel=1e-3)
+
+
+def test_without_its_weight_nothing_is_distilled(monkeypatch):
+    network, x = make_network(), rows()
+    monkeypatch.setattr("skmixae.objective.terms.responsibilities", None)
+    objective = make_objective()
+    for terms in (step(objective, network, x), objective.evaluate(network, x)):
+        assert terms.terms.distillation.item() == 0.0
+
+
+def test_distillation_teaches_the_assignment_and_no_decoder():
+    only = Weights(0.0, 0.0, 0.0, 0.0, distillation=1.0)
+    network = make_network()
+    step(make_objective(only), network, rows()).terms.total.backward()
+    experts = network.experts
+    assert network.assignment.last.weight.grad.any()
+    assert experts.encoder.linears[0].weight.grad.any()  # the assignment reads it
+    for module in (experts.to_latents, experts.decoder, experts.to_rows):
+        assert all(p.grad is None or not p.grad.any() for p in module.parameters())
+
+
+def test_distillation_of_merged_experts_is_that_of_their_clusters():
+    network, x = make_network(), rows()
+    clusters = torch.tensor([1, 0, 1])
+    found = step(make_objective(DISTILLED, clusters=clusters), network, x).terms
+    out = network(x)
+    errors = (out.decoded.rows() - x[:, None]).square().mean(-1) / 0.5
+
+    def of_clusters(p):
+        return torch.stack([p[:, 1], p[:, 0] + p[:, 2]], 1).log()
+
+    target = of_clusters(responsibilities(errors).exp())
+    expected = divergence(target, of_clusters(out.logits.softmax(-1))).item()
+    assert found.distillation.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_distillation_of_a_single_expert_is_zero():
+    network = make_network(1)
+    terms = step(make_objective(DISTILLED), network, rows()).terms
+    terms.total.backward()
+    assert terms.distillation.item() == 0.0
+    assert all(torch.isfinite(p.grad).all() for p in network.experts.parameters())
 
 
 # ---------------------------------------------------------------------------

@@ -393,6 +393,62 @@ def test_gradient_of_divergence():
 
 
 # ---------------------------------------------------------------------------
+# Responsibilities
+# ---------------------------------------------------------------------------
+
+
+def some_errors(n_experts=N_EXPERTS):
+    return draw(N_ROWS, n_experts, seed=2).exp()
+
+
+@pytest.mark.parametrize("n_experts", [2, 3, 6])
+def test_responsibilities_equal_a_loop(n_experts):
+    errors = some_errors(n_experts)
+    rows = errors.tolist()
+    lead = sum(sum(row) / n_experts - min(row) for row in rows) / N_ROWS
+    for row, found in zip(rows, terms.responsibilities(errors).exp(), strict=True):
+        weights = [math.exp(-error / (terms.TEMPERATURE * lead)) for error in row]
+        expected = [weight / sum(weights) for weight in weights]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_responsibilities_do_not_depend_on_the_unit_of_errors(factor):
+    errors = some_errors()
+    torch.testing.assert_close(
+        terms.responsibilities(factor * errors), terms.responsibilities(errors)
+    )
+
+
+def test_responsibilities_do_not_see_what_is_hard_for_all_experts_alike():
+    errors = some_errors()
+    harder = errors + draw(N_ROWS, 1, seed=3).exp()
+    torch.testing.assert_close(
+        terms.responsibilities(harder), terms.responsibilities(errors)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_experts", [1, 4])
+def test_experts_that_err_alike_have_equal_parts(n_experts, dtype):
+    for error in (0.0, 0.7):
+        errors = torch.full((N_ROWS, n_experts), error, dtype=dtype)
+        parts = terms.responsibilities(errors).exp()
+        torch.testing.assert_close(parts, torch.full_like(errors, 1 / n_experts))
+
+
+def test_errors_of_any_size_leave_the_divergence_with_a_finite_gradient():
+    errors = torch.ones(N_ROWS, N_EXPERTS)
+    errors[0, 1] = -1e6
+    errors[:, 2] = 1e30  # in float32
+    log_p = draw(N_ROWS, N_EXPERTS).float().log_softmax(-1).requires_grad_()
+    target = terms.responsibilities(errors)
+    terms.divergence(target, log_p).backward()
+    assert torch.isfinite(log_p.grad).all()
+    assert target.exp()[:, 2].max() < 0.1
+
+
+# ---------------------------------------------------------------------------
 # Algebra of the objective
 # ---------------------------------------------------------------------------
 
