@@ -337,6 +337,17 @@ def test_uneven_clusters_are_told_by_their_centres(name, n_features):
     assert (nearest == problem.classes).mean() > 0.995
 
 
+def test_of_uneven_images_every_second_class_is_a_sixth():
+    whole, uneven = datasets.load("digits"), datasets.load("digits_uneven")
+    all_sizes, sizes = np.bincount(whole.classes), np.bincount(uneven.classes)
+    assert (sizes[1::2] == all_sizes[1::2]).all()
+    assert (sizes[::2] == all_sizes[::2] // 6).all()
+    assert uneven.input_shape == (8, 8)
+    for i in range(10):  # the first of each, as they are
+        of_whole = whole.rows[whole.classes == i][: sizes[i]]
+        np.testing.assert_array_equal(uneven.rows[uneven.classes == i], of_whole)
+
+
 def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
     monkeypatch.setattr(command, "DATASETS", datasets.DATASETS)

@@ -48,6 +48,16 @@ def _uneven_blobs(n_features: int, cluster_std: float) -> Parts:
     return scaled(partial(make, random_state=1))
 
 
+def _uneven_images(name: str) -> Parts:
+    """Keep a sixth of the rows of every second class, the first of each."""
+    rows, classes, shape = stored(name)
+    own = [np.flatnonzero(classes == one) for one in np.unique(classes)[::2]]
+    kept = np.delete(
+        np.arange(len(rows)), np.concatenate([i[len(i) // 6 :] for i in own])
+    )
+    return rows[kept], classes[kept], shape
+
+
 def _table(load: Callable[..., Any]) -> Callable[[], Parts]:
     return partial(scaled, partial(load, return_X_y=True))
 
@@ -73,6 +83,8 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "blobs": _shape(toy.make_blobs, 30),
     "varied": _shape(toy.make_blobs, 170, cluster_std=[1.0, 2.5, 0.5]),
     "aniso": partial(scaled, _sheared_blobs),
+    "digits_uneven": partial(_uneven_images, "digits"),
+    "usps_uneven": partial(_uneven_images, "usps"),
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
 }
