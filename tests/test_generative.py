@@ -129,8 +129,8 @@ def test_total_has_the_weighted_divergence_from_the_prior(kind):
     h = model.history_
     balance = np.minimum(h["batch_entropy"], 1 - 2 / (2 * 400 * np.log(3)))
     others = (
-        h["reconstruction"] + 2 * h["sample_entropy"] - 8 * balance
-        + 20 * h["consistency"]
+        h["reconstruction"] + 2 * h["sample_entropy"]
+        - h["batch_entropy_weight"] * balance + 20 * h["consistency"]
     )  # fmt: skip
     assert np.abs(h["prior"]).min() > 0
     assert_allclose(h["total"], others + 3 * h["prior"], atol=1e-4)

@@ -79,10 +79,10 @@ them. Seeds count from 0, and none is picked: pictures show seed 0. Batch entrop
 of all rows as one batch. All entropies are in nats.
 
 The results below are of one thread of a processor that other work shared. Of MNIST
-there is a sample of the rows, on which `paper` has fully connected experts
-(`architecture='mlp'`): the convolutional ones that the preset gives images, as the
-paper's, take too long there. The first command of this page makes the whole; on MNIST
-it was not run."""
+tables 1 and 2 have the whole, with the convolutional experts that the preset gives
+images, as the paper's; the others have a sample of the rows, on which `paper` has
+fully connected ones (`architecture='mlp'`), for they fit several times. The first
+command of this page makes the whole of all; on MNIST it was not run."""
 
 ABOUT = {
     "table1": """\

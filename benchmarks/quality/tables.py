@@ -51,7 +51,7 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
 - **Products in bfloat16, or not.** `precision="auto"` trains rows of more than 50
   features in bfloat16 where the processor has products of it. Two processors were
   used, with and without; lines that name no precision and have commits before 2332c47,
-  or fewer features, trained in float32; `precision='bfloat16'` is among the ablations.
+  or fewer features, trained in float32; `precision` is among the ablations.
 - **The same rows for all methods,** as `skmixae.datasets` gives them (pixels in
   [0, 1], tf-idf in rows of length 1); scikit-learn's small tables and shapes
   and KEEL's standardised. Methods that take no sparse rows get them as an array.
