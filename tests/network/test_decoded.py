@@ -199,22 +199,24 @@ def test_the_cheaper_way_is_taken(n_hidden, n_features, kind):
     assert type(decoded_linearly(hidden, last)) is kind
 
 
-def test_of_a_difference_one_tensor_of_its_size_is_kept():
+def kept_for_the_gradient(way):
+    """What a squared distance of 3 experts and 400 features keeps until it is asked."""
     last, hidden, x = make(3, 8, 400)
     hidden.requires_grad_()
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(kept.append, nn.Identity()):
-        LinearDecoded(hidden, last).squared_distance(x)
+        way(hidden, last).squared_distance(x)
+    assert kept
+    return kept
+
+
+def test_of_a_difference_one_tensor_of_its_size_is_kept():
+    kept = kept_for_the_gradient(LinearDecoded)
     assert sum(t.numel() == N_ROWS * 3 * 400 for t in kept) == 1
 
 
 def test_nothing_as_large_as_the_reconstructions_is_kept():
-    last, hidden, x = make(3, 8, 400)
-    hidden.requires_grad_()
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(kept.append, nn.Identity()):
-        GramDecoded(hidden, last).squared_distance(x)
-    assert kept
+    kept = kept_for_the_gradient(GramDecoded)
     # The weights and x itself are the largest, and they do not grow with b * k.
     assert max(t.numel() for t in kept) < 3 * N_ROWS * 400 * 2
     assert all(t.shape != (N_ROWS, 3, 400) for t in kept)
