@@ -88,7 +88,7 @@ class _Fit:
         self.randomness = Randomness.from_seed(seed, problem.device)
         self.everything = Batches(
             rows, moments.scaling(problem.loss), problem.batch_size, problem.device
-        )
+        ).holding()
         self.batches, self.validation = _split(
             self.everything, problem.validation_fraction, self.randomness.rows
         )

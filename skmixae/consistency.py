@@ -76,13 +76,12 @@ class Consistency(ABC):
         view, final = self.view(context), context.final
         if self.of_whitened or not isinstance(final, Whitening):
             return view
+        again = final.after(context.scaling, context.device)
 
         def changed(x: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
             rows = context.rows.take(index.cpu().numpy())
             plain = torch.from_numpy(context.scaling.apply(rows)).to(x.device)
-            moved = view(plain, index, generator).cpu().numpy()
-            again = final.apply(context.scaling.undo(moved))
-            return torch.from_numpy(again).to(x.device)
+            return again(view(plain, index, generator))
 
         return changed
 

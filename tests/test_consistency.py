@@ -23,6 +23,7 @@ from skmixae.consistency import (
     Jitter,
     Masking,
 )
+from skmixae.objective.consistency import mask
 from skmixae.training import Rows, Scaling
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -243,9 +244,9 @@ def test_a_function_says_as_much_as_the_member_that_does_the_same():
     """Masking in units of X, by the draws that ours makes."""
 
     def hidden(rows, generator):
-        kept = torch.rand(16 * len(rows), generator=generator) >= 0.3
+        kept = mask(torch.ones(len(rows), 16), generator, 0.3) > 0
         mean = torch.from_numpy(X.mean(0)).float()
-        return torch.where(kept.view(-1, 16), rows.flatten(1), mean).view(rows.shape)
+        return torch.where(kept, rows.flatten(1), mean).view(rows.shape)
 
     ours = small(consistency="masking").fit(X).history_["consistency"]
     theirs = small(consistency=hidden).fit(X).history_["consistency"]

@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 from skmixae import MixAEClustering
 from skmixae.consistency import Jitter, Masking
+from skmixae.objective.consistency import mask
 from skmixae.training import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -99,7 +100,7 @@ def test_words_are_hidden_before_rows_are_whitened():
 
     def hide(rows, generator):
         assert rows.shape[1:] == (150,)
-        return rows * (torch.rand(rows.shape, generator=generator) >= 0.5)
+        return mask(rows, generator, 0.5)
 
     X = words()
     ours, own, auto = (

@@ -6,7 +6,7 @@ device a batch at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
+from torch.nn import functional as F
 
 Array = NDArray[np.floating]
 
@@ -24,6 +25,10 @@ BLOCK_BYTES = 1 << 24
 # disk is read in runs and the order needs no memory that grows with the rows.
 MAP_RUN = 64
 MAP_WINDOW = 1024
+# Coordinates of whitened rows are kept where they fill no more than this, and on an
+# accelerator all rows that fill no more than this share of its free memory.
+HELD_BYTES = 1 << 26
+HELD_SHARE = 0.25
 
 
 class Batch(NamedTuple):
@@ -56,7 +61,8 @@ class Scaling:
         return np.asarray(self._centered(rows), dtype=np.float32)
 
     def _centered(self, rows: Array) -> Array:
-        return (rows - self.center) / self.scale
+        # Most rows of words are zeros, which need no second pass in float64.
+        return (rows - self.center if self.center.any() else rows) / self.scale
 
     def undo(self, rows: Array) -> Array:
         """Return scaled rows (..., features) to their units, in float32."""
@@ -83,12 +89,32 @@ class Whitening(Scaling):
         along = self._centered(rows).astype(np.float64) @ self.axes.astype(np.float64)
         if self.directions:
             length = np.linalg.norm(along, axis=1, keepdims=True)
-            typical = np.sqrt(self.n_coordinates)
             # A row of zeros has no direction, and stays.
             along *= np.divide(
-                typical, length, out=np.zeros_like(length), where=length > 0
+                self.length, length, out=np.zeros_like(length), where=length > 0
             )
         return along.astype(np.float32)
+
+    @property
+    def length(self) -> float:
+        """What rows are long that count by their directions."""
+        return float(np.sqrt(self.n_coordinates))
+
+    def after(self, plain: Scaling, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Return what makes coordinates of rows on a device that ``plain`` has scaled.
+
+        In float32, for rows that are changed in each step of training.
+        """
+        axes = torch.from_numpy(self.axes * (plain.scale / self.scale)).to(device)
+        center = (plain.center - self.center) / self.scale @ self.axes
+        shift = torch.from_numpy(center.astype(np.float32)).to(device)
+
+        def coordinates(x: Tensor) -> Tensor:
+            with torch.autocast(x.device.type, enabled=False):
+                along = torch.addmm(shift, x, axes)
+            return F.normalize(along) * self.length if self.directions else along
+
+        return coordinates
 
     def undo(self, rows: Array) -> Array:
         """Return coordinates (..., d) to the rows (..., features) nearest to them."""
@@ -224,6 +250,8 @@ class Batches:
         Where the batches go.
     subset : ndarray of int, optional
         The rows to use, when not all.
+    held : Tensor of shape (n, coordinates), optional
+        All of the rows, scaled, on the device; see `holding`.
     """
 
     rows: Rows
@@ -231,6 +259,7 @@ class Batches:
     batch_size: int
     device: torch.device
     subset: NDArray[np.intp] | None = None
+    held: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows) if self.subset is None else len(self.subset)
@@ -238,6 +267,30 @@ class Batches:
     def narrowed(self, subset: NDArray[np.intp]) -> Batches:
         """Return batches of some of the rows only."""
         return replace(self, subset=subset)
+
+    def holding(self) -> Batches:
+        """Return the same batches, of rows scaled once where that is worth its memory.
+
+        On a processor those are the coordinates of whitened rows, which cost much and
+        take little; on an accelerator all that fit, which then travel once.
+        """
+        n, d = len(self.rows), self.scaling.n_coordinates
+        if 4 * n * d > self._affordable():
+            return self
+        held, n_seen = torch.empty(n, d, device=self.device), 0
+        for block in self.rows.blocks():
+            scaled = torch.from_numpy(self.scaling.apply(block))
+            held[n_seen : n_seen + len(block)] = scaled
+            n_seen += len(block)
+        return replace(self, held=held)
+
+    def _affordable(self) -> float:
+        """Return how many bytes may be held on the device."""
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return HELD_SHARE * free
+        # Rows that are only centred would be X once more.
+        return HELD_BYTES if isinstance(self.scaling, Whitening) else 0
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every row once, in an order of ``rng``'s."""
@@ -253,11 +306,11 @@ class Batches:
             yield self._batch(index if self.subset is None else self.subset[index])
 
     def _batch(self, index: NDArray[np.intp]) -> Batch:
+        rows = torch.from_numpy(index).to(self.device, non_blocking=True)
+        if self.held is not None:
+            return Batch(rows, self.held[rows])
         x = torch.from_numpy(self.scaling.apply(self.rows.take(index)))
-        return Batch(
-            torch.from_numpy(index).to(self.device, non_blocking=True),
-            x.to(self.device, non_blocking=True),
-        )
+        return Batch(rows, x.to(self.device, non_blocking=True))
 
 
 def shuffled_batches(

@@ -350,7 +350,17 @@ def test_mask_hides_the_share_in_expectation_and_leaves_the_rest(share, seed):
     assert torch.equal(masked[~hidden], x[~hidden])
     # Of 10 000 draws, within five standard errors.
     error = math.sqrt(share * (1 - share) / 10_000)
-    assert abs(hidden.float().mean() - share) <= 5 * error + 1e-9
+    assert abs(hidden.float().mean() - share) <= 5 * error + 2**-16
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 8])
+def test_mask_hides_values_one_by_one(n_features):
+    """Four come from one draw, and know nothing of one another all the same."""
+    hidden = mask(torch.ones(4000, n_features), generator(), 0.5) == 0
+    pairs = torch.corrcoef(hidden.flatten().view(-1, 4).T.float())
+    # Of 1000 pairs or more, within five standard errors.
+    others = pairs - torch.eye(4)
+    assert others.abs().max() < 5 / math.sqrt(1000 * n_features)
 
 
 def test_a_function_reads_and_returns_rows_as_they_are_in_the_data():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skmixae.training import Batches, Moments, Rows, Scaling
+from skmixae.training import Batches, Moments, Rows, Scaling, Whitening
 from skmixae.training import batches as module
 from skmixae.training.batches import shuffled_batches
 
@@ -254,6 +254,40 @@ def test_passing_over_many_rows_never_copies_them_all(
     # In memory, an order of all rows is kept: 8 bytes for each.
     table = 8 * BIG[0] if order == "shuffled" and kind != "memmap" else 0
     assert peak_bytes(walk) < 1.2 * table + 0.1 * n_bytes
+
+
+# ---------------------------------------------------------------------------
+# Rows that are scaled once
+# ---------------------------------------------------------------------------
+
+
+def whitening(n_features, d):
+    axes = np.random.default_rng(1).normal(size=(n_features, d)).astype(np.float32)
+    return Whitening(np.full(n_features, 0.3), 1.0, axes, directions=True)
+
+
+@pytest.mark.parametrize("subset", [None, np.arange(3, 40)])
+def test_held_batches_are_the_same_to_the_last_bit(subset, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 4 * 5)  # five rows at a time
+    plain = batches_of(data(), scaling=whitening(4, 3), subset=subset)
+    held = plain.holding()
+    assert held.held is not None
+    for one, other in (
+        (plain.shuffled(rng()), held.shuffled(rng())),
+        (plain.in_order(), held.in_order()),
+    ):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a.rows, b.rows)
+            assert torch.equal(a.x, b.x)
+
+
+def test_rows_are_held_where_whitening_leaves_little_of_them(monkeypatch):
+    batches = batches_of(data(), scaling=whitening(4, 3))
+    assert batches_of(data(), scaling=Scaling(np.zeros(4), 2.0)).holding().held is None
+    monkeypatch.setattr(module, "HELD_BYTES", 57 * 3 * 4)
+    assert batches.holding().held is not None
+    monkeypatch.setattr(module, "HELD_BYTES", 57 * 3 * 4 - 1)
+    assert batches.holding() is batches
 
 
 # ---------------------------------------------------------------------------

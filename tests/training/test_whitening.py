@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.sparse import csr_array
 
-from skmixae.training import Moments, Rows, mostly_zeros, principal_axes
+from skmixae.training import Moments, Rows, Scaling, mostly_zeros, principal_axes
 from skmixae.training.whitening import _of_few, _of_many
 
 
@@ -68,6 +69,26 @@ def test_directions_have_one_length_whatever_that_of_the_rows():
     scaling, _ = whitened(X, 0.5, directions=True)
     assert_allclose(scaling.apply(longer), Z, rtol=1e-3, atol=1e-4)
     assert np.isfinite(scaling.apply(np.zeros((1, X.shape[1])))).all()
+
+
+@pytest.mark.parametrize("directions", [False, True])
+@pytest.mark.parametrize("plain", [Scaling(np.zeros(6), 1.0), Scaling(np.ones(6), 7.0)])
+def test_scaled_rows_have_the_coordinates_that_they_have_in_their_units(
+    plain, directions
+):
+    X = correlated()
+    scaling, Z = whitened(X, 0.5, 4, directions)
+    coordinates = scaling.after(plain, torch.device("cpu"))
+    scaled = torch.from_numpy(plain.apply(X))
+    with torch.autocast("cpu", torch.bfloat16):  # too coarse to whiten in
+        found = coordinates(scaled)
+    assert_allclose(found, Z, rtol=1e-3, atol=1e-4)
+
+
+def test_a_row_of_zeros_has_no_direction_in_training_either():
+    scaling, _ = whitened(np.abs(correlated()), 0.5, directions=True)
+    coordinates = scaling.after(Scaling(np.zeros(6), 7.0), torch.device("cpu"))
+    assert not coordinates(torch.zeros(1, 6)).any()
 
 
 def test_directions_that_rows_do_not_have_are_left_out():
