@@ -147,9 +147,7 @@ def methods(problem: Problem) -> list[Method]:
     return [
         Method(
             "MixAEClustering",
-            lambda seed: MixAEClustering(
-                k, input_shape=problem.input_shape, random_state=seed
-            ),
+            lambda seed: MixAEClustering(k, random_state=seed),
         ),
         Method("KMeans", lambda seed: KMeans(k, n_init=10, random_state=seed)),
         Method(

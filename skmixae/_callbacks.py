@@ -38,6 +38,8 @@ class FitMonitor:
         it; called only for a callback that asks.
     verbose : int
         1 prints a line for each restart, 2 one for each epoch.
+    note : str
+        A line to print first, where anything is printed.
     """
 
     def __init__(
@@ -50,12 +52,15 @@ class FitMonitor:
         max_epochs: int,
         attributes: Callable[[nn.Module], dict[str, Any]],
         verbose: int,
+        note: str | None = None,
     ) -> None:
         self.about = {"estimator": estimator, "X": X, "y": y}
         self.verbose = int(verbose)
         self.n_restarts, self.max_epochs = n_restarts, max_epochs
         self.attributes = attributes
         self.n_epochs = self.n_begun = 0
+        if note and self.verbose:
+            self._say(note)
         if HAS_CALLBACKS:
             n_tasks = max_epochs if n_restarts == 1 else n_restarts
             self.root = estimator._init_callback_context(max_subtasks=n_tasks)

@@ -59,6 +59,7 @@ _FITTED = (
     "expert_distances_",
     "n_features_in_",
     "feature_names_in_",
+    "input_shape_",
     "_network_spec",
     "_moments",
     "_fitted_loss",
@@ -159,11 +160,16 @@ class MixAEClustering(
         have no hidden layers that we know of: their latents are read for "hidden".
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
         The activation of all hidden layers.
-    input_shape : tuple of int, default=None
+    input_shape : tuple of int, "auto" or None, default="auto"
         The shape of a row: ``(height, width)`` or ``(channels, height, width)`` of an
         image, ``(length,)`` or ``(channels, length)`` of a series. Rows stay flat in X
         and are reshaped inside. Two or three dimensions mean an image, unless
-        ``architecture="conv1d"``. None means a vector.
+        ``architecture="conv1d"``. None means a vector. "auto" recognises grey images
+        of 64 pixels or more, row after row, no more than twice as wide as high or as
+        high as wide: in most of them, each pixel is most correlated with one that it
+        touches. Other rows are vectors. It does not look where ``whitening``,
+        ``n_components``, ``directions`` or ``n_active`` are not left as they are, nor
+        for series or custom experts; `partial_fit` looks at its first chunk.
     whitening : float, "auto" or None, default="auto"
         How far rows are whitened first: they are turned to their principal directions,
         and each of these is divided by its standard deviation to this power, so that
@@ -323,7 +329,8 @@ class MixAEClustering(
         processors that have products of it (AMX or AVX-512 BF16). Ask for "float32"
         where the same seed must give nearly the same on any machine.
     verbose : int, default=0
-        1 prints a line for each restart, 2 one for each epoch.
+        1 prints a line for each restart, and that rows were recognised as images; 2
+        also one for each epoch.
 
     Attributes
     ----------
@@ -361,6 +368,8 @@ class MixAEClustering(
         the epoch whose weights were kept: what `n_init` compares. It needs no labels.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
+    input_shape_ : tuple of int
+        The shape of a row, as it was given or recognised; of a vector its length.
     n_features_in_ : int
         The number of features.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -415,7 +424,7 @@ class MixAEClustering(
         assignment_hidden_layer_sizes: ArrayLike | Literal["auto"] = "auto",
         assignment_input: Literal["hidden", "latents", "input"] = "hidden",
         activation: str = "relu",
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: tuple[int, ...] | Literal["auto"] | None = "auto",
         whitening: float | Literal["auto"] | None = "auto",
         n_components: int | Literal["auto"] = "auto",
         directions: bool | Literal["auto"] = "auto",
@@ -557,7 +566,7 @@ class MixAEClustering(
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
             attributes=partial(self._fitted, problem, rows, moments),
-            verbose=self.verbose,
+            verbose=self.verbose, note=moments.recognised,
         )  # fmt: skip
         best, lowest = None, np.inf
         interruption: BaseException | None = None
@@ -1125,6 +1134,7 @@ def _of_a_network(
     """Return the fitted attributes that prediction needs."""
     return {
         "module_": network,
+        "input_shape_": problem.input_shape,
         "expert_labels_": tree.clusters.astype(np.int32),
         "expert_children_": tree.children,
         "expert_distances_": tree.distances,

@@ -34,7 +34,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "assignment_hidden_layer_sizes": [StrOptions({"auto"}), *SIZES],
     "assignment_input": [StrOptions({"latents", "hidden", "input"})],
     "activation": [StrOptions(set(ACTIVATIONS))],
-    "input_shape": [*SIZES, None],
+    "input_shape": [StrOptions({"auto"}), *SIZES, None],
     "whitening": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), None],
     "n_components": [POSITIVE_INT, StrOptions({"auto"})],
     "directions": ["boolean", StrOptions({"auto"})],
@@ -131,6 +131,25 @@ def layer_sizes(name: str, value: Any, *, at_least: int = 0) -> tuple[int, ...]:
             + f". Got {value!r} instead."
         )
     return tuple(int(size) for size in sizes)
+
+
+def may_find_image(estimator: Any) -> bool:
+    """Tell whether rows may be taken for images: nothing is asked of other rows."""
+    e = estimator
+    asked = (e.input_shape, e.whitening, e.n_components, e.directions)
+    return (
+        all(is_named(value, "auto") for value in asked)
+        and e.architecture in ("auto", "mlp", "conv2d")
+        and e.n_active == 1  # sums were tried as vectors alone
+    )
+
+
+def asked_shape(input_shape: Any, found: tuple[int, ...] | None) -> Any:
+    """Return what ``input_shape`` says, or for "auto" what was found; None of vectors.
+
+    It is yet to be checked.
+    """
+    return found if is_named(input_shape, "auto") else input_shape
 
 
 def resolve_shape(input_shape: Any, n_features: int) -> tuple[int, ...]:

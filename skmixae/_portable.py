@@ -10,6 +10,7 @@ user's, by a name for people to read; nothing is imported).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
@@ -186,6 +187,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int | np.integer) and bool(value >= 0)
 
 
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_count(side) for side in value)
+
+
 def _is_vector(value: Any, kinds: str) -> bool:
     is_array = isinstance(value, np.ndarray)
     return is_array and value.dtype.kind in kinds and value.ndim == 1
@@ -199,9 +204,10 @@ def _has(value: Any, names: Any) -> bool:
     return isinstance(value, dict) and value.keys() == set(names)
 
 
-# The attributes that a file may set, and what each must be. The first eight are needed.
+# The attributes that a file may set, and what each must be. The first nine are needed.
 FITTED: dict[str, Callable[[Any], bool]] = {
     "n_features_in_": _is_count,
+    "input_shape_": lambda v: _is_shape(v),
     "_fitted_loss": lambda v: v in list(RECONSTRUCTION_ERRORS),
     "_network_spec": lambda v: _has(v, (f.name for f in fields(NetworkSpec))),
     "_moments": lambda v: _has(v, (f.name for f in fields(Moments))),
@@ -221,7 +227,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
     ),
 }
-_NEEDED = list(FITTED)[:8]
+_NEEDED = list(FITTED)[:9]
 
 
 def check_fitted(fitted: dict[str, Any]) -> None:
@@ -240,6 +246,7 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     moments = dict(fitted["_moments"])
     means = moments.pop("mean"), moments.pop("mean_direction")
     axes, whitening = moments.pop("axes"), moments.pop("whitening")
+    image, shape = moments.pop("image"), fitted["input_shape_"]
     coordinates = _n_coordinates(axes, n_features)
     require(
         spec.n_features == coordinates, f"input_shape has not {coordinates} features"
@@ -247,7 +254,12 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     good = all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
     good &= all(isinstance(number, Real) for number in moments.values())
     good &= isinstance(whitening, Real | None)
+    pixels = math.prod(image) if _is_shape(image) and len(image) == 2 else 0
+    good &= image is None or pixels == n_features
     require(good and moments["n_rows"] > 0, "_moments are not those of the features")
+    require(
+        math.prod(shape) == n_features, f"input_shape_ has not {n_features} features"
+    )
     sizes = fitted.get("cluster_sizes_")
     clusters, children = fitted["expert_labels_"], fitted["expert_children_"]
     found = np.unique(clusters)

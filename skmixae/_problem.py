@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from ._parameters import (
     MARGIN,
     WIDE_ROWS,
+    asked_shape,
     automatic_starts,
     is_held,
     is_image,
     is_named,
     layer_sizes,
+    may_find_image,
     resolve_active,
     resolve_architecture,
     resolve_assignment,
@@ -57,6 +59,7 @@ from .training import (
     Moments,
     Rows,
     TrainingPlan,
+    image_shape,
     mostly_zeros,
     principal_axes,
 )
@@ -178,16 +181,16 @@ def measure(rows: Rows, before: Moments | None = None) -> Moments:
 def resolve_moments(
     estimator: Any, rows: Rows, before: Moments | None = None
 ) -> Moments:
-    """Measure rows, after those measured ``before``, and find how to whiten them.
+    """Measure rows, after those measured ``before``, and find how to read them.
 
-    The axes of whitening are those of the first rows: a network has learned them.
+    What they are, and the axes of whitening, are those of the first rows: a network
+    has learned them.
     """
     e, moments = estimator, measure(rows, before)
     if before is not None:
         return moments
-    power = resolve_whitening(
-        e.whitening, e.input_shape, e.architecture, e.reconstruction_loss
-    )
+    moments.image = image_shape(rows) if may_find_image(e) else None
+    power = _whitening(e, moments)
     counts = mostly_zeros(rows) and e.n_active == 1  # lengths of sums tell something
     directions = resolve_directions(e.directions, power, counts=counts)
     moments.whitening, moments.n_components = power, _noted(e.n_components)
@@ -213,7 +216,7 @@ def resolve_problem(
     another one is refused, and ``init`` is not read.
     """
     e, k, n_rows = estimator, estimator.n_clusters, len(rows)
-    shape = resolve_shape(e.input_shape, rows.n_features)
+    shape = resolve_shape(asked_shape(e.input_shape, moments.image), rows.n_features)
     architecture = resolve_architecture(e.architecture, shape)
     axes = moments.axes  # of rows that are whitened
     wide = axes is not None and rows.n_features > WIDE_ROWS
@@ -382,9 +385,7 @@ def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
 def check_same_whitening(fitted: Moments, estimator: Any) -> None:
     """Raise where rows are to be whitened in another way than they were at first."""
     e = estimator
-    power = resolve_whitening(
-        e.whitening, e.input_shape, e.architecture, e.reconstruction_loss
-    )
+    power = _whitening(e, fitted)
     # What "auto" follows.
     others = "architecture, input_shape or reconstruction_loss"
     changed = {
@@ -395,6 +396,13 @@ def check_same_whitening(fitted: Moments, estimator: Any) -> None:
         "directions": e.directions not in ("auto", fitted.directions),
     }
     check_unchanged(name for name, differs in changed.items() if differs)
+
+
+def _whitening(estimator: Any, moments: Moments) -> float | None:
+    """Return the power of the whitening of rows that are, or are no, images."""
+    e = estimator
+    shape = asked_shape(e.input_shape, moments.image)
+    return resolve_whitening(e.whitening, shape, e.architecture, e.reconstruction_loss)
 
 
 def _noted(n_components: int | str) -> int:

@@ -48,6 +48,7 @@ def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
     """
     shape = parameters.get("input_shape")
     settings: dict[str, Any] = {
+        "input_shape": None,
         "n_experts": None,
         "whitening": None,
         "init": "random",

@@ -19,13 +19,8 @@ TINY = ["--dataset", "moons", "--max-rows", "60"]
 class Short(demo.MixAEClustering):
     """Trains for two epochs: here the demo is on trial, not the clustering."""
 
-    def __init__(self, n_clusters=8, *, input_shape=None, random_state=None):
-        super().__init__(
-            n_clusters,
-            input_shape=input_shape,
-            max_epochs=2,
-            random_state=random_state,
-        )
+    def __init__(self, n_clusters=8, *, random_state=None):
+        super().__init__(n_clusters, max_epochs=2, random_state=random_state)
 
 
 @pytest.fixture(autouse=True)
@@ -107,9 +102,8 @@ def test_the_configuration_is_the_defaults_with_classes_and_shape(monkeypatch):
             for name, value in model.get_params().items()
             if value is not default[name] and value != default[name]
         }
-        shape = {} if name == "moons" else {"input_shape": (8, 8)}
         n_classes = {"digits": 10, "moons": 2}[name]
-        assert changed == {"n_clusters": n_classes, "random_state": 3, **shape}
+        assert changed == {"n_clusters": n_classes, "random_state": 3}
 
 
 def test_a_gaussian_mixture_of_wide_rows_says_that_it_is_diagonal(wide_problem):

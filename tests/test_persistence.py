@@ -814,6 +814,10 @@ def shorten_mean(metadata, content, tensors):
     tensors["_moments/mean"] = tensors["_moments/mean"][:-1]
 
 
+def recognise_others(metadata, content, tensors):
+    content["fitted"]["_moments"]["dict"]["image"] = {"tuple": [5, 5]}
+
+
 def shorten_column(metadata, content, tensors):
     tensors["history_/total"] = tensors["history_/total"][:-1]
 
@@ -868,6 +872,9 @@ def unknown_architecture(metadata, content, tensors):
         (put("fitted", "module_", 1), "no fitted named module_"),
         (put("fitted", "_fitted_loss", "huber"), "_fitted_loss"),
         (put("fitted", "n_features_in_", 35), "n_features_in_|features"),
+        (put("fitted", "input_shape_", {"tuple": [5, 5]}), "input_shape_ has not 36"),
+        (put("fitted", "input_shape_", [6, 6]), "input_shape_ is not as it should be"),
+        (recognise_others, "_moments"),
         (put("parameters", "device", [1]), "makes no estimator"),
         (put("parameters", "tol", {"pickle": "gASV"}), "'pickle' is no kind of value"),
         (put("parameters", "tol", {"scalar": ["object", 1]}), "no kind of value"),

@@ -24,7 +24,8 @@ class Mixture(BaseEstimator):
 
     def __init__(self, n_clusters, n_features, *, input_shape=None, n_epochs=5):
         self.n_clusters, self.n_features_in_ = n_clusters, n_features
-        self.input_shape, self.architecture = input_shape, "auto"
+        self.input_shape_ = (n_features,) if input_shape is None else input_shape
+        self.architecture = "auto"
         fields = ["total", "reconstruction", "sample_entropy", "batch_entropy"]
         self.history_ = np.zeros(
             n_epochs,

@@ -361,9 +361,9 @@ def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
     assert problem.n_clusters == 2
 
 
-def test_mixae_is_the_default_and_is_told_classes_and_shape_alone():
+def test_mixae_is_the_default_and_is_told_the_number_of_classes_alone():
     task = TASK._replace(input_shape=(2, 2))
-    expected = MixAEClustering(3, input_shape=(2, 2), random_state=7).get_params()
+    expected = MixAEClustering(3, random_state=7).get_params()
     assert METHODS["mixae"].build(task).get_params() == expected
 
 

@@ -108,9 +108,7 @@ def _umap_gmm(task: Task) -> Any:
 def _mixae(task: Task) -> Any:
     from skmixae import MixAEClustering
 
-    return MixAEClustering(
-        task.n_clusters, input_shape=task.input_shape, random_state=task.seed
-    )
+    return MixAEClustering(task.n_clusters, random_state=task.seed)
 
 
 def _paper(task: Task) -> Any:

@@ -30,9 +30,10 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
 - **Labels are read only by the scorer, at the end.** Each run is a process of its own
   that is given the rows, the number of clusters and a seed. The labels stay with its
   parent, which compares them with the clusters when that process has ended.
-- **One configuration of `mixae` for rows of features and one for images**, the same for
-  all data sets: its defaults and `n_clusters`, and for images their `input_shape`. No
-  parameter is set for one data set. The other methods, too, have one configuration.
+- **One configuration of `mixae`, for all data sets:** its defaults and `n_clusters`. No
+  parameter is set for one data set. (Until it recognised images by itself, it
+  was given their `input_shape`: the labels are the same, and so these lines stayed.)
+  The other methods, too, have one configuration.
 - **No epoch, seed or restart is picked by a label.** Means and standard deviations are
   over all seeds that were run, from 0; there is no best of them. Where they are fewer
   than five, the table says so. A peer whose first run takes longer than half an hour

@@ -17,7 +17,7 @@ from skmixae.plotting import (
 )
 
 X, y = load_digits(return_X_y=True)
-model = MixAEClustering(10, input_shape=(8, 8), random_state=0).fit(X)
+model = MixAEClustering(10, random_state=0).fit(X)
 
 # %%
 # Samples of each cluster, from the most to the least certain, above what the expert

@@ -12,9 +12,7 @@ from scipy.sparse import issparse
 
 def row_shape(estimator: Any) -> tuple[tuple[int, ...], bool]:
     """Return the shape of the rows, and whether they are images, as fit takes them."""
-    if estimator.input_shape is None:
-        return (estimator.n_features_in_,), False
-    shape = tuple(np.atleast_1d(estimator.input_shape).tolist())
+    shape = estimator.input_shape_
     return shape, len(shape) > 1 and estimator.architecture != "conv1d"
 
 

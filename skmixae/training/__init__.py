@@ -3,6 +3,7 @@
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
 from .evidence import Evidence
+from .images import image_shape
 from .initialisation import (
     STARTS,
     Teaching,
@@ -49,6 +50,7 @@ __all__ = [
     "as_probabilities",
     "autocast",
     "fed_threads",
+    "image_shape",
     "mostly_zeros",
     "principal_axes",
     "shared_rows",

@@ -127,7 +127,8 @@ class Moments:
     """Running moments of rows, merged block by block (Chan, Golub and LeVeque).
 
     ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened; by
-    which power, and to how many coordinates at most (0 of "auto"), is noted beside.
+    which power, and to how many coordinates at most (0 of "auto"), is noted beside, and
+    as images of what height and width rows were recognised, if they were.
     """
 
     n_rows: int = 0
@@ -140,6 +141,7 @@ class Moments:
     directions: bool = False
     whitening: float | None = None
     n_components: int = 0
+    image: tuple[int, int] | None = None
 
     def update(self, rows: Array) -> None:
         """Take rows (b, features) into account."""
@@ -159,6 +161,14 @@ class Moments:
         self.lowest = min(self.lowest, rows.min())
         self.highest = max(self.highest, rows.max())
         self.n_rows = total
+
+    @property
+    def recognised(self) -> str | None:
+        """What rows were taken for though nobody said so, for people to read."""
+        if self.image is None:
+            return None
+        height, width = self.image
+        return f"rows are read as images of {height} x {width}; else input_shape=None"
 
     def scaling(self, loss: str) -> Scaling:
         """Return what is done to rows that are to be reconstructed by a loss."""

@@ -1,0 +1,81 @@
+"""Whether rows of numbers are images that somebody has unrolled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .batches import Rows
+
+# The sides of an image have so many pixels at least, and one is so many times as long
+# as the other at most.
+SHORTEST_SIDE, MOST_OBLONG = 8, 2
+# Of wider rows nobody asks.
+WIDEST_IMAGE = 1 << 14
+# The look is at so many rows and pixels.
+ROWS_SEEN = PIXELS_SEEN = 1000
+# Of an image, so many pixels are most like one that they touch, with so many of these
+# beside them, and so many above or below. Handwritten digits have .8 and .2 at least,
+# photographs 1.0 and .14, and anything else that was tried .1 of one of them at most.
+TOUCHING, EITHER_WAY = 0.5, 0.1
+
+
+def image_shape(rows: Rows) -> tuple[int, int] | None:
+    """Return height and width of the images (n, height * width) that rows are, if any.
+
+    Rows are images of a width if nearly each feature is most correlated with one that
+    it touches in an image of that width. Series have such neighbours in one direction
+    alone, and with a wrong width so have images.
+    """
+    sides = _sides(rows.n_features)
+    if not sides:
+        return None
+    pairs = _most_alike(rows)
+    touching = {s: _touching(pairs, width=s[1]) for s in sides}
+    found = max(touching, key=lambda s: sum(touching[s]))
+    beside, above = touching[found]
+    if beside + above < TOUCHING or min(beside, above) < EITHER_WAY:
+        return None
+    return found
+
+
+def _sides(n_features: int) -> list[tuple[int, int]]:
+    """Return all heights and widths that an image of so many pixels may have."""
+    if n_features > WIDEST_IMAGE:
+        return []
+    longest = int(np.sqrt(n_features * MOST_OBLONG))
+    return [
+        (n_features // width, width)
+        for width in range(SHORTEST_SIDE, longest + 1)
+        if n_features % width == 0
+        and n_features // width >= SHORTEST_SIDE
+        and n_features // width <= MOST_OBLONG * width
+    ]
+
+
+def _most_alike(rows: Rows) -> NDArray[np.intp]:
+    """Return pairs (2, pixels): a feature, and the one most correlated with it."""
+    n = len(rows)
+    some = np.linspace(0, n - 1, min(n, ROWS_SEEN)).astype(int)
+    x = rows.take(some).astype(np.float64)
+    x -= x.mean(0)
+    spread = np.sqrt(np.square(x).mean(0))
+    varying = np.flatnonzero(spread > 1e-6 * spread.max())  # borders are of one colour
+    if len(varying) < rows.n_features // 4:  # too few to tell
+        return np.zeros((2, 0), dtype=np.intp)
+    z = (x[:, varying] / spread[varying]).astype(np.float32)
+    seen = np.linspace(0, len(varying) - 1, min(len(varying), PIXELS_SEEN)).astype(int)
+    alike = z[:, seen].T @ z
+    alike[np.arange(len(seen)), seen] = -np.inf
+    return np.stack([varying[seen], varying[alike.argmax(1)]])
+
+
+def _touching(pairs: NDArray[np.intp], width: int) -> tuple[float, float]:
+    """Return which shares of pairs (2, pixels) are beside one another, and above."""
+    if not pairs.size:
+        return 0.0, 0.0
+    (row, column), (other_row, other_column) = (divmod(p, width) for p in pairs)
+    down, along = abs(row - other_row), abs(column - other_column)
+    beside = ((down == 0) & (along == 1)).mean()
+    above = ((down == 1) & (along == 0)).mean()
+    return float(beside), float(above)

@@ -1,0 +1,116 @@
+"""Rows recognised as images, against rows made to be some or none."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from scipy.sparse import csr_array
+from sklearn.datasets import load_digits, load_sample_image
+from sklearn.feature_extraction.image import extract_patches_2d
+
+from skmixae.training import Rows, image_shape
+from skmixae.training import images as module
+
+
+def images(height, width, n=300, seed=0, blur=1.0):
+    """Smooth grey images, each of its own."""
+    noise = np.random.default_rng(seed).normal(size=(n, height, width))
+    return gaussian_filter(noise, (0, blur, blur)).reshape(n, -1)
+
+
+def seen(X):
+    return image_shape(Rows(X))
+
+
+SIDES = [(8, 8), (8, 16), (16, 8), (9, 14), (20, 20), (28, 28), (12, 24)]
+
+
+@pytest.mark.parametrize("shape", SIDES)
+@pytest.mark.parametrize("blur", [0.8, 3.0])
+def test_images_have_the_height_and_width_that_they_were_unrolled_from(shape, blur):
+    assert seen(images(*shape, blur=blur)) == shape
+
+
+@pytest.mark.parametrize("n", [50, 1797])
+def test_handwritten_digits_are_images(n):
+    assert seen(load_digits().data[:n]) == (8, 8)
+
+
+@pytest.mark.parametrize("side", [8, 16, 28])
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_parts_of_photographs_are_images(name, side):
+    grey = load_sample_image(name).mean(2)
+    parts = extract_patches_2d(grey, (side, side), max_patches=300, random_state=0)
+    assert seen(parts.reshape(300, -1)) == (side, side)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 999), st.floats(0.01, 100), st.floats(-1000, 1000))
+def test_units_of_the_features_do_not_matter(seed, scale, shift):
+    rng = np.random.default_rng(seed)
+    units = scale * rng.uniform(0.5, 2, 80), shift * rng.normal(size=80)
+    assert seen(images(8, 10, seed=seed) * units[0] + units[1]) == (8, 10)
+
+
+def test_borders_of_one_colour_do_not_matter():
+    X = images(16, 16).reshape(-1, 16, 16)
+    X[:, :3] = X[:, -3:] = X[:, :, :2] = 1.0
+    assert seen(X.reshape(len(X), -1)) == (16, 16)
+
+
+def test_kinds_of_rows_are_read_alike(tmp_path):
+    X = np.where(np.abs(images(8, 12)) > 0.2, images(8, 12), 0.0).astype(np.float32)
+    np.save(tmp_path / "rows.npy", X)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    assert seen(X) == seen(csr_array(X)) == seen(mapped) == (8, 12)
+
+
+def others(rng):
+    """Rows that are no images, of numbers of features that images have."""
+    days = np.cumsum(rng.normal(size=(400, 24)), 1)
+    time, phase = np.arange(256), rng.uniform(0, 6.3, (400, 1))
+    factors = rng.normal(size=(400, 10)) @ rng.normal(size=(10, 256))
+    words = rng.poisson(0.05, size=(400, 400)) * 1.0
+    shuffled = images(16, 16, n=400)[:, rng.permutation(256)]
+    channels = np.cumsum(rng.normal(size=(400, 9, 16)), 2)
+    noise = rng.normal(size=(400, 256))
+    return {
+        "noise": noise,
+        "factors": factors + 0.1 * noise,
+        "words": words,
+        "random walks": np.cumsum(noise, 1),
+        "waves": np.sin(rng.uniform(0.01, 0.2, (400, 1)) * time + phase),
+        "days of hours": np.tile(days, 24) + 0.5 * rng.normal(size=(400, 576)),
+        "channels of series": channels.reshape(400, -1),
+        "series of channels": channels.transpose(0, 2, 1).reshape(400, -1),
+        "images out of order": shuffled,
+        "one value": np.full((400, 64), 3.0),
+        "few that vary": np.pad(images(8, 1, n=400), ((0, 0), (0, 56))),
+        "one row": noise[:1],
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", others(np.random.default_rng(0)))
+def test_other_rows_are_no_images(kind, seed):
+    assert seen(others(np.random.default_rng(seed))[kind]) is None
+
+
+@pytest.mark.parametrize("shape", [(7, 10), (8, 17), (1, 100)])
+def test_images_that_are_too_small_or_too_oblong_are_not_looked_for(shape):
+    assert seen(images(*shape)) is None
+
+
+def test_only_some_of_many_rows_are_read(monkeypatch):
+    read, take = [], Rows.take
+    monkeypatch.setattr(
+        Rows, "take", lambda self, i: read.append(len(i)) or take(self, i)
+    )
+    monkeypatch.setattr(module, "ROWS_SEEN", 100)
+    monkeypatch.setattr(module, "PIXELS_SEEN", 50)
+    assert seen(images(10, 10)) == (10, 10)
+    assert read == [100]
+    monkeypatch.setattr(module, "WIDEST_IMAGE", 99)
+    assert seen(images(10, 10)) is None
+    assert read == [100]
