@@ -48,6 +48,17 @@ def test_plain_convolutions_return_images_of_the_same_size(channels):
         assert ours == plain
 
 
+@pytest.mark.parametrize("sure", [False, True])
+def test_shapes_are_sure_that_are_to_be(sure):
+    shape = replace(SMALL, sure=sure)
+    network, train = step.ours(shape, learning_rate=0.0)
+    before = [p.clone() for p in network.parameters()]
+    train(step.batch(shape))
+    assert all(map(torch.equal, before, network.parameters()))
+    largest = network(step.batch(shape)).logits.softmax(-1).amax(1).mean()
+    assert largest > 0.99 if sure else largest < 0.5
+
+
 def test_operations_are_those_that_torch_counts():
     counter = FlopCounterMode(display=False)
     with counter:

@@ -15,6 +15,11 @@ from .parallel import OUTPUTS_TOGETHER, ParallelLinear
 # than these cost little to make.
 WIDEST_HIDDEN = 128
 FEATURES_PER_HIDDEN = 4
+# Experts need not decode what they have next to nothing of: all such shares of a row
+# add up to less than this. It pays where no expert is left with more than so much of
+# the rows.
+NEXT_TO_NOTHING = 1e-2
+MOST_LEFT = 0.5
 
 
 class Decoded:
@@ -40,6 +45,13 @@ class Decoded:
     def squared_distance(self, x: Tensor) -> Tensor:
         """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
         return (self.rows() - x.unsqueeze(1)).square().sum(-1)
+
+    def sparing(self, shares: Tensor) -> Decoded:
+        """Return the same for squared distances that are weighted by ``shares`` (b, k).
+
+        Where these are next to nothing, a distance may be the row's average one.
+        """
+        return self
 
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
@@ -90,6 +102,26 @@ class LinearDecoded(Decoded):
         distance: Tensor = _SquaredDistance.apply(self.hidden, weight, bias, x)
         return distance
 
+    def sparing(self, shares: Tensor) -> Decoded:
+        """Return the same, in training with only the distances that matter.
+
+        Each expert decodes as many rows as the one with the most that matter, those
+        that it has the largest shares of: a batched product has no ragged ends.
+        """
+        # On an accelerator the count would be waited for.
+        if not self.last.training or shares.device.type != "cpu":
+            return self
+        least = NEXT_TO_NOTHING / shares.shape[1]
+        n = int((shares >= least).sum(0).max())
+        if n > MOST_LEFT * len(shares):
+            return self
+        return SparedDecoded(self, shares, shares.topk(n, dim=0).indices)
+
+    @property
+    def difference_dtype(self) -> torch.dtype:
+        """The type in which rows are subtracted."""
+        return self.hidden.dtype
+
 
 class GramDecoded(LinearDecoded):
     """The same known by products alone, where hidden layers are narrow.
@@ -105,14 +137,59 @@ class GramDecoded(LinearDecoded):
         """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
         return distance_by_products(x, self.products(x))
 
+    @property
+    def difference_dtype(self) -> torch.dtype:
+        """The type in which rows are subtracted."""
+        # Large numbers are: of 8-bit mantissas little would be left.
+        return self.last.weight.dtype
+
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
         weight, bias = self.last.weight, self.last.bias
-        # Large numbers are subtracted next: of 8-bit mantissas little would be left.
-        hidden = self.hidden.to(weight.dtype)
+        hidden = self.hidden.to(self.difference_dtype)
         tile = 1 if self.last.training else OUTPUTS_TOGETHER
         products: tuple[Tensor, Tensor] = _Products.apply(hidden, weight, bias, x, tile)
         return products
+
+
+class SparedDecoded(LinearDecoded):
+    """The same where each expert decodes some rows only, for their distances.
+
+    Parameters
+    ----------
+    whole : LinearDecoded
+        All reconstructions.
+    shares : Tensor of shape (b, k)
+        The weights of the distances.
+    chosen : Tensor of shape (n, k), int64
+        The rows that each expert decodes, with for each row the one of its largest
+        share. The distance of others is the row's average, so that nothing but the
+        tolerance favours or disfavours them.
+    """
+
+    def __init__(self, whole: LinearDecoded, shares: Tensor, chosen: Tensor) -> None:
+        super().__init__(whole.hidden, whole.last)
+        self.whole = whole
+        self.shares = shares
+        self.chosen = chosen
+
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
+        n_rows, n_experts, n_hidden = self.hidden.shape
+        experts = torch.arange(n_experts, device=x.device)
+        index = (self.chosen * n_experts + experts).flatten()
+        hidden = self.hidden.flatten(0, 1).index_select(0, index)
+        distance = _SquaredDistance.apply(
+            hidden.view(-1, n_experts, n_hidden).to(self.whole.difference_dtype),
+            self.last.weight,
+            self.last.bias,
+            x[self.chosen.T],
+        )
+        nothing = distance.new_zeros(n_rows, n_experts)
+        known = nothing.scatter(0, self.chosen, distance)
+        unknown = 1 - nothing.scatter(0, self.chosen, 1.0)
+        average = (self.shares * known).sum(1) / (self.shares * (1 - unknown)).sum(1)
+        return known + unknown * average.detach().unsqueeze(1)
 
 
 def decoded_linearly(hidden: Tensor, last: ParallelLinear) -> Decoded:
@@ -132,7 +209,8 @@ class _SquaredDistance(torch.autograd.Function):
     The gradient of a difference ``d - x`` is the same difference times a number for
     each row and expert, by which the smaller factor of each product is multiplied. So
     one tensor of the size (b, k, features) is made, where autograd makes five: rows,
-    difference, square, and the gradients of two of them.
+    difference, square, and the gradients of two of them. The rows are (b, features), or
+    each expert's own, (k, b, features).
     """
 
     @staticmethod
@@ -148,6 +226,7 @@ class _SquaredDistance(torch.autograd.Function):
             )
         ctx.save_for_backward(hidden, w, difference)
         ctx.weight_type, ctx.x_type = weight.dtype, x.dtype
+        ctx.x_is_shared = x.dim() == 2
         return length.square().T  # (b, k)
 
     @staticmethod
@@ -166,7 +245,8 @@ class _SquaredDistance(torch.autograd.Function):
                 by_bias = (scale.permute(1, 2, 0) @ difference).squeeze(1)  # (k, f)
                 by_bias = by_bias.to(ctx.weight_type)
             if ctx.needs_input_grad[3]:
-                by_x = -(scale.transpose(0, 1) * difference).sum(0).to(ctx.x_type)
+                by_x = -(scale.transpose(0, 1) * difference).to(ctx.x_type)
+                by_x = by_x.sum(0) if ctx.x_is_shared else by_x
         return by_hidden, by_weight, by_bias, by_x
 
 

@@ -151,7 +151,10 @@ class MixtureObjective:
                 network, x, index, self._merged(log_assignment).detach(), generator
             )
         }
-        errors = self.reconstruction(out.decoded, x)  # (b, k)
+        decoded = out.decoded
+        if self._only_weighted:
+            decoded = decoded.sparing(log_assignment.detach().exp())
+        errors = self.reconstruction(decoded, x)  # (b, k)
         if self.log_start is not None:
             others["start"] = terms.divergence(self.log_start[index], log_assignment)
         return self.assemble(
@@ -165,6 +168,11 @@ class MixtureObjective:
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.reconstruction(out.decoded, x)
         return self.assemble(log_assignment, errors, out.divergence)
+
+    @property
+    def _only_weighted(self) -> bool:
+        """Whether errors are squared ones that nothing but their weighted sum reads."""
+        return self.reconstruction.loss == "mse" and not self.schedule.base.distillation
 
     def balance(self, shares: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.

@@ -39,6 +39,9 @@ class Decoded(Protocol):
     def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
 
+    def sparing(self, shares: Tensor) -> Decoded:
+        """Return the same for squared distances that are weighted by (b, k)."""
+
 
 def squared_error(decoded: Decoded, rows: Tensor) -> Tensor:
     """Mean squared error over the features."""

@@ -8,9 +8,11 @@ from torch.autograd import gradcheck
 from torch.testing import assert_close
 
 from skmixae.network.decoded import (
+    NEXT_TO_NOTHING,
     Decoded,
     GramDecoded,
     LinearDecoded,
+    SparedDecoded,
     decoded_linearly,
 )
 from skmixae.network.parallel import ParallelLinear
@@ -220,3 +222,92 @@ def test_nothing_as_large_as_the_reconstructions_is_kept():
     # The weights and x itself are the largest, and they do not grow with b * k.
     assert max(t.numel() for t in kept) < 3 * N_ROWS * 400 * 2
     assert all(t.shape != (N_ROWS, 3, 400) for t in kept)
+
+
+# ---------------------------------------------------------------------------
+# Sparing experts what they have next to nothing of
+# ---------------------------------------------------------------------------
+
+WAYS = [LinearDecoded, GramDecoded]
+
+
+def sure_shares(n_experts, seed=5, sharpness=40.0):
+    """Assignments (b, k) that are nearly one-hot, of each expert about as many."""
+    logits = sharpness * torch.eye(n_experts, dtype=torch.float64)
+    return (
+        logits.repeat(N_ROWS, 1)[:N_ROWS] + draw(N_ROWS, n_experts, seed=seed)
+    ).softmax(-1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_distances_that_matter_are_those_of_a_loop_and_others_the_row_s_average(way):
+    last, hidden, x = make(4, 6, 9)
+    shares = sure_shares(4, sharpness=9.0)
+    found = way(hidden, last).sparing(shares).squared_distance(x).detach().numpy()
+    expected, *_ = naive(last, hidden, x)
+    weight = shares.numpy()
+    matters = weight >= NEXT_TO_NOTHING / 4
+    assert not matters.all()
+    known = np.isclose(found, expected)
+    assert known[matters].all()
+    for i, k in np.argwhere(~known):
+        others = known[i]
+        average = weight[i, others] @ expected[i, others] / weight[i, others].sum()
+        np.testing.assert_allclose(found[i, k], average)
+    assert not known.all()
+
+
+@pytest.mark.parametrize("sharpness", [3.0, 6.0, 40.0])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_weighted_sum_is_off_by_a_hundredth_of_the_largest_distance(way, sharpness):
+    last, hidden, x = make(5, 6, 9)
+    shares = sure_shares(5, sharpness=sharpness)
+    whole = way(hidden, last)
+    distance = whole.squared_distance(x)
+    sparing = whole.sparing(shares).squared_distance(x)
+    off = (shares * (distance - sparing)).sum(-1).abs()
+    assert (off <= NEXT_TO_NOTHING * distance.amax(-1) + 1e-9).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients_of_what_is_spared_are_those_of_the_whole(way):
+    """Where the rest has no weight at all."""
+    last, hidden, x = make(4, 6, 9)
+    shares = sure_shares(4)
+    shares = (shares > 0.5).double()
+
+    def gradients(sparing):
+        h, row = hidden.clone().requires_grad_(), x.clone().requires_grad_()
+        decoded = way(h, last)
+        decoded = decoded.sparing(shares) if sparing else decoded
+        assert isinstance(decoded, SparedDecoded) == sparing
+        total = (shares * decoded.squared_distance(row)).sum()
+        return torch.autograd.grad(total, (h, last.weight, last.bias, row))
+
+    for found, expected in zip(gradients(True), gradients(False), strict=True):
+        assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_experts_are_spared_in_training_alone_and_where_it_saves_half(way):
+    last, hidden, _ = make(4, 6, 9)
+    whole = way(hidden, last)
+    even = torch.full((N_ROWS, 4), 0.25, dtype=torch.float64)
+    assert whole.sparing(even) is whole
+    alone = torch.eye(4, dtype=torch.float64)[torch.zeros(N_ROWS, dtype=torch.int64)]
+    assert whole.sparing(alone) is whole  # one expert has all rows
+    assert isinstance(whole.sparing(sure_shares(4)), SparedDecoded)
+    last.eval()
+    assert whole.sparing(sure_shares(4)) is whole
+
+
+def test_rows_are_subtracted_in_the_type_that_the_whole_has():
+    last, hidden, x = make(4, 32, 500, dtype=torch.float32)
+    hidden, x, shares = hidden.bfloat16(), x.float(), sure_shares(4).float()
+    for way in WAYS:
+        whole = way(hidden, last)
+        found = whole.sparing(shares).squared_distance(x)
+        expected = whole.squared_distance(x)
+        matters = shares > 0.5
+        assert_close(found[matters], expected[matters], rtol=1e-4, atol=1e-4)
+        assert found.dtype == torch.float32

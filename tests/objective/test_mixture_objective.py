@@ -456,3 +456,49 @@ def test_an_expert_without_rows_gets_no_gradient_for_its_decoder():
     assert dead[0].abs().max() > 0
     assert not dead[2].any()
     assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_experts_are_spared_where_only_the_weighted_errors_count(monkeypatch):
+    """Distillation reads all errors, other losses have no distances to leave out."""
+    network, x = make_network(), rows().sigmoid()
+    asked = []
+    monkeypatch.setattr(
+        Decoded, "sparing", lambda self, shares: asked.append(shares) or self
+    )
+    found = step(make_objective(), network, x)
+    (shares,) = asked
+    assert_close(shares, found.assignment)
+    assert not shares.requires_grad
+    for objective in (
+        make_objective(DISTILLED),
+        MixtureObjective(Reconstruction("bce", 1.0), SCHEDULES["constant"](WEIGHTS)),
+        MixtureObjective(Reconstruction("cosine", 1.0), SCHEDULES["constant"](WEIGHTS)),
+    ):
+        step(objective, network, x)
+    make_objective().evaluate(network, x)  # exact, and no step
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("n_hidden", [16, 130])
+def test_a_step_that_spares_experts_has_the_terms_of_one_that_does_not(
+    n_hidden, monkeypatch
+):
+    """Of narrow and of wide layers, in value and in gradient."""
+    spec = NetworkSpec(4, (80,), 2, "mlp", (n_hidden,), (2,), (6,), "hidden", "tanh")
+    network, objective = build_network(spec, generator()), make_objective()
+    with torch.no_grad():
+        network.assignment.last.weight.mul_(3e6)
+    x = torch.randn(200, 80, generator=generator(3))
+    spared, found = [], {}
+    for most in (0.0, 1.0):
+        monkeypatch.setattr("skmixae.network.decoded.MOST_LEFT", most)
+        network.zero_grad()
+        terms = step(objective, network, x).terms
+        terms.total.backward()
+        gradients = [p.grad.clone() for p in network.parameters()]
+        spared.append(terms.total.item())
+        found[most] = gradients
+    assert spared[0] == pytest.approx(spared[1], rel=1e-2)
+    whole, part = (torch.cat([g.flatten() for g in found[m]]) for m in (0.0, 1.0))
+    assert not torch.equal(whole, part)
+    assert (whole - part).norm() < 0.01 * whole.norm()
