@@ -12,8 +12,10 @@ from .batches import Rows
 SHORTEST_SIDE, MOST_OBLONG = 8, 2
 # Of wider rows nobody asks.
 WIDEST_IMAGE = 1 << 14
-# The look is at so many rows and pixels.
+# The look is at so many rows and pixels at most, and at so many values: of wide rows
+# there are then fewer, and some fifty are enough.
 ROWS_SEEN = PIXELS_SEEN = 1000
+VALUES_SEEN = 1 << 21
 # Of an image, so many pixels are most like one that they touch, with so many of these
 # beside them, and so many above or below. Handwritten digits have .8 and .2 at least,
 # photographs 1.0 and .14, and anything else that was tried .1 of one of them at most.
@@ -56,7 +58,8 @@ def _sides(n_features: int) -> list[tuple[int, int]]:
 def _most_alike(rows: Rows) -> NDArray[np.intp]:
     """Return pairs (2, pixels): a feature, and the one most correlated with it."""
     n = len(rows)
-    some = np.linspace(0, n - 1, min(n, ROWS_SEEN)).astype(int)
+    n_seen = min(n, ROWS_SEEN, VALUES_SEEN // rows.n_features)
+    some = np.linspace(0, n - 1, n_seen).astype(int)
     x = rows.take(some).astype(np.float64)
     x -= x.mean(0)
     spread = np.sqrt(np.square(x).mean(0))

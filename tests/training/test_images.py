@@ -111,6 +111,9 @@ def test_only_some_of_many_rows_are_read(monkeypatch):
     monkeypatch.setattr(module, "PIXELS_SEEN", 50)
     assert seen(images(10, 10)) == (10, 10)
     assert read == [100]
+    monkeypatch.setattr(module, "VALUES_SEEN", 6099)
+    assert seen(images(10, 10)) == (10, 10)
+    assert read.pop() == 60
     monkeypatch.setattr(module, "WIDEST_IMAGE", 99)
     assert seen(images(10, 10)) is None
     assert read == [100]
