@@ -201,13 +201,13 @@ class MixAEClustering(
         less in proportion with more than 21 clusters.
     entropy_schedule : str, default="auto"
         How the weights move: "constant" is not at all. With "fading" that of the batch
-        entropy falls to a tenth, so that clusters may be as unlike in size as the rows
-        have them. "anneal" is the paper's advice: early, balance and assignment; late,
-        reconstruction and certainty: the batch entropy fades while the reconstruction
-        gains. "balanced" is its authors' rule that the three terms stay of one
-        magnitude, smoothed and clipped. "auto" is "fading" where the start is random
-        and nothing else tells sizes, as ``cluster_sizes`` would; otherwise, and in
-        `partial_fit`, "constant".
+        entropy falls to a tenth, once assignments are sure, so that clusters may be as
+        unlike in size as the rows have them. "anneal" is the paper's advice: early,
+        balance and assignment; late, reconstruction and certainty: the batch entropy
+        fades while the reconstruction gains. "balanced" is its authors' rule that the
+        three terms stay of one magnitude, smoothed and clipped. "auto" is "fading"
+        where the start is random and nothing else tells sizes, as ``cluster_sizes``
+        would; otherwise, and in `partial_fit`, "constant".
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
         Known proportions of the clusters, in any order. They replace the even sizes
         that the batch entropy prefers by cross-entropy, whichever expert takes which.

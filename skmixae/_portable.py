@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .consistency import MEMBERS
 from .network import NetworkSpec, build_network
-from .objective import RECONSTRUCTION_ERRORS
+from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
 from .training import Moments
 
 Arrays = dict[str, NDArray]
@@ -37,6 +37,8 @@ _DTYPES = {
 }  # fmt: skip
 # What a file may name of skmixae.consistency.
 _NAMES = {member: name for name, member in MEMBERS.items()}
+# What schedules remember, as a Stream notes it.
+_MEMORIES = {(schedule.remembers,) for schedule in SCHEDULES.values()}
 # What Adam keeps for each weight, as a Stream notes it.
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 
@@ -222,7 +224,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "cluster_sizes_": lambda v: _is_vector(v, "f"),
     "expert_sizes_": lambda v: _is_vector(v, "f"),
     "objective_": lambda v: isinstance(v, Real),
-    "_stream": lambda v: _has(v, ("seed", "n_passes", "magnitudes", "optimizer")),
+    "_stream": lambda v: _has(v, ("seed", "n_passes", "schedule", "optimizer")),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
     ),
@@ -312,9 +314,9 @@ def _check_network(spec: NetworkSpec, arrays: Arrays) -> torch.nn.Module:
 
 def _check_stream(stream: dict[str, Any], weights: list[torch.nn.Parameter]) -> None:
     """Raise unless a stream of `partial_fit` can go on with these weights."""
-    magnitudes, moments = stream["magnitudes"], stream["optimizer"]
+    memory, moments = stream["schedule"], stream["optimizer"]
     good = _is_count(stream["seed"]) and _is_count(stream["n_passes"])
-    good &= magnitudes is None or np.shape(magnitudes) == (3,)
+    good &= memory is None or np.shape(memory) in _MEMORIES
     seen = {int(key.split(".")[0]) for key in moments}
     good &= seen <= set(range(len(weights)))
     good &= _has(moments, [f"{i}.{name}" for i in seen for name in _ADAM])

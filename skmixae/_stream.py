@@ -76,11 +76,11 @@ class Stream:
     def state(self) -> dict[str, Any]:
         """Return plain numbers and arrays, from which `restore` goes on."""
         moments = self.optimizer.state_dict()["state"]
-        magnitudes = getattr(self.schedule, "magnitudes", None)
+        memory = self.schedule.state
         return {
             "seed": self.seed,
             "n_passes": self.n_passes,
-            "magnitudes": None if magnitudes is None else magnitudes.cpu().numpy(),
+            "schedule": None if memory is None else memory.cpu().numpy(),
             "optimizer": {
                 f"{i}.{name}": np.asarray(torch.as_tensor(value).cpu())
                 for i, values in moments.items()
@@ -91,10 +91,11 @@ class Stream:
     def restore(self, state: dict[str, Any]) -> Stream:
         """Take up where ``state`` was noted."""
         self.seed, self.n_passes = state["seed"], state["n_passes"]
-        if state["magnitudes"] is not None:
-            magnitudes = torch.from_numpy(state["magnitudes"].copy())
+        memory = state["schedule"]
+        # One that another schedule left is of no use to this one.
+        if memory is not None and len(memory) == self.schedule.remembers:
             device = next(self.network.parameters()).device
-            self.schedule.magnitudes = magnitudes.to(device)  # type: ignore[attr-defined]
+            self.schedule.state = torch.from_numpy(memory.copy()).to(device)
         parameters = self.optimizer.param_groups[0]["params"]
         for key, value in state["optimizer"].items():
             i, name = key.split(".")

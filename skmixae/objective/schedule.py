@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,6 +9,13 @@ from torch import Tensor
 
 # Where a fading weight ends, and where a growing one starts, as shares of the whole.
 FLOOR = 0.1
+# Assignments are sure enough for balance to fade once their entropy, a running mean of
+# some twenty steps, is below this share of log K. By the clock alone it faded before
+# there were clusters, where steps are few: 1500 images, or half of the epochs.
+SURE = 0.25
+SURE_MEMORY = 0.95
+# The fading takes at least so much of the epochs.
+SHORTEST_FADING = 0.5
 # ``balanced``: share of the old magnitude kept at each step, and how far a weight may
 # go from the one that was asked for. As assignments become sure the sample entropy goes
 # to zero, and equal magnitudes would otherwise need an infinite weight.
@@ -31,6 +37,11 @@ class Weights(NamedTuple):
 
 class Constant:
     """The weights as given, from the first step to the last."""
+
+    # What a schedule remembers of the steps, and how many numbers that is; on the
+    # device, for to read it would wait.
+    state: Tensor | None = None
+    remembers = 0
 
     def __init__(self, weights: Weights) -> None:
         self.base = weights
@@ -63,21 +74,46 @@ class Fading(Constant):
     """Balance at first, and then clusters as large as the rows have them.
 
     The batch entropy finds as many clusters as are asked for, but of unlike sizes it
-    cuts the large ones. So its weight falls, linearly, to a tenth: what holds clusters
-    together by then is the consistency, which is lowest where rows are sparse.
+    cuts the large ones. So once assignments are sure, its weight falls, linearly, to a
+    tenth at the end: what holds clusters together by then is the consistency, which is
+    lowest where rows are sparse. If they are sure late or never, less or none of it
+    falls.
     """
+
+    # The running mean of the assignments' entropy, and the progress at which they were
+    # sure.
+    remembers = 2
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self.progress = 0.0
 
     def at(self, progress: float) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
-        fading = 1 - (1 - FLOOR) * min(progress, 1.0)
-        return self.base._replace(batch_entropy=self.base.batch_entropy * fading)
+        self.progress = min(progress, 1.0)
+        if self.state is None:
+            return self.base
+        begun = self.state[1]
+        length = (1 - begun).clamp(min=SHORTEST_FADING)
+        gone = ((self.progress - begun) / length).clamp(min=0)
+        return _with_balance(self.base, 1 - (1 - FLOOR) * gone)
+
+    def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
+        """Take note of the terms of a step: (sample entropy, batch entropy)."""
+        now = entropies[0].detach()
+        if self.state is None:
+            self.state = torch.stack([now, torch.ones_like(now)])
+        entropy, begun = self.state.unbind()
+        entropy = entropy.lerp(now, 1 - SURE_MEMORY)
+        here = begun.clamp(max=self.progress)
+        self.state = torch.stack([entropy, torch.where(entropy < SURE, here, begun)])
 
     def settled(self) -> Constant:
         """Return the schedule of a phase that follows: it stays where this one ends."""
         return Held(self.base, self.at(1.0))
 
 
-class Anneal(Fading):
+class Anneal(Constant):
     """Early, balance and assignment; late, reconstruction and certainty.
 
     What the paper advises without a formula: the batch entropy fades and the
@@ -86,9 +122,14 @@ class Anneal(Fading):
 
     def at(self, progress: float) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
-        growing = FLOOR + (1 - FLOOR) * min(progress, 1.0)
-        reconstruction = self.base.reconstruction * growing
-        return super().at(progress)._replace(reconstruction=reconstruction)
+        done = (1 - FLOOR) * min(progress, 1.0)
+        reconstruction = self.base.reconstruction * (FLOOR + done)
+        faded = _with_balance(self.base, 1 - done)
+        return faded._replace(reconstruction=reconstruction)
+
+    def settled(self) -> Constant:
+        """Return the schedule of a phase that follows: it stays where this one ends."""
+        return Held(self.base, self.at(1.0))
 
 
 class Balanced(Constant):
@@ -99,15 +140,13 @@ class Balanced(Constant):
     flows through them.
     """
 
-    def __init__(self, weights: Weights) -> None:
-        super().__init__(weights)
-        self.magnitudes: Tensor | None = None  # (3,)
+    remembers = 3  # the magnitudes
 
     def at(self, progress: float) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
-        if self.magnitudes is None:
+        if self.state is None:
             return self.base
-        reconstruction, sample, batch = self.magnitudes.unbind()
+        reconstruction, sample, batch = self.state.unbind()
         return self.base._replace(
             sample_entropy=self.base.sample_entropy * _ratio(reconstruction, sample),
             batch_entropy=self.base.batch_entropy * _ratio(reconstruction, batch),
@@ -116,10 +155,15 @@ class Balanced(Constant):
     def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
         """Take note of the terms of a step: (sample entropy, batch entropy)."""
         now = torch.stack([reconstruction, *entropies]).detach()
-        if self.magnitudes is None:
-            self.magnitudes = now
+        if self.state is None:
+            self.state = now
         else:
-            self.magnitudes = self.magnitudes.lerp(now, 1 - BALANCED_MEMORY)
+            self.state = self.state.lerp(now, 1 - BALANCED_MEMORY)
+
+
+def _with_balance(weights: Weights, share: float | Tensor) -> Weights:
+    """Return weights with a share of that of the batch entropy."""
+    return weights._replace(batch_entropy=weights.batch_entropy * share)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -127,7 +171,7 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return (numerator / denominator.clamp(min=tiny)).clamp(*BALANCED_RANGE)
 
 
-SCHEDULES: dict[str, Callable[[Weights], Constant]] = {
+SCHEDULES: dict[str, type[Constant]] = {
     "constant": Constant,
     "fading": Fading,
     "anneal": Anneal,

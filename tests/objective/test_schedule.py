@@ -1,5 +1,6 @@
 """How the weights of the terms move."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from skmixae.objective.schedule import (
     BALANCED_RANGE,
     FLOOR,
     SCHEDULES,
+    SURE,
     Weights,
 )
 
@@ -62,18 +64,56 @@ def test_anneal_moves_one_way_and_touches_nothing_else(one, other):
         assert weights.consistency == BASE.consistency
 
 
+def fading(*entropies):
+    """A schedule that saw such sample entropies, evenly over its epochs."""
+    schedule = SCHEDULES["fading"](BASE)
+    for i, entropy in enumerate(entropies):
+        schedule.at(i / len(entropies))
+        observe(schedule, 0.5, entropy, 0.9)
+    return schedule
+
+
 @pytest.mark.parametrize("progress", PROGRESS)
 def test_fading_lets_go_of_the_balance_alone(progress):
-    weights = SCHEDULES["fading"](BASE).at(progress)
+    weights = fading(0.1).at(progress)  # sure from the first step on
     share = 1 - progress + FLOOR * progress
-    assert weights.batch_entropy == pytest.approx(share * BASE.batch_entropy)
+    assert float(weights.batch_entropy) == pytest.approx(share * BASE.batch_entropy)
     assert weights._replace(batch_entropy=BASE.batch_entropy) == BASE
+
+
+@pytest.mark.parametrize("progress", PROGRESS)
+def test_nothing_fades_before_assignments_are_sure(progress):
+    assert fading().at(progress) == BASE
+    assert fading(*[SURE + 0.01] * 100).at(progress) == BASE
+    assert fading(0.9, 0.0).at(progress) == BASE  # one step says nothing
+
+
+@pytest.mark.parametrize("begun", [0.2, 0.5, 0.8])
+def test_fading_begins_where_assignments_are_sure_and_takes_half_of_the_epochs(begun):
+    schedule = fading(*[0.9] * round(1000 * begun), *[0.1] * round(1000 - 1000 * begun))
+    whole, weights = BASE.batch_entropy, schedule.at(begun).batch_entropy
+    assert float(weights) == pytest.approx(whole)
+    shares = [float(schedule.at(i / 50).batch_entropy) / whole for i in range(51)]
+    assert (np.diff(shares) <= 0).all()
+    steepest = (1 - FLOOR) / max(0.5, 1 - begun - 0.05)
+    assert (np.diff(shares) >= -1.001 * steepest / 50).all()
+    left = 1 - (1 - FLOOR) * min(1, (1 - begun) / 0.5)
+    assert shares[-1] == pytest.approx(left, abs=0.06)
+
+
+def test_what_fades_does_not_come_back_when_assignments_are_unsure_again():
+    schedule = fading(*[0.1] * 100)
+    faded = float(schedule.at(0.9).batch_entropy)
+    for _ in range(100):
+        observe(schedule, 0.5, 0.9, 0.9)
+    assert float(schedule.at(0.9).batch_entropy) == faded
 
 
 @pytest.mark.parametrize("name", ["anneal", "fading"])
 def test_what_fades_stays_at_its_end_in_a_stream_that_goes_on(name):
     schedule = SCHEDULES[name](BASE)
-    assert schedule.at(7.0) == schedule.at(1.0)
+    observe(schedule, 0.8, 0.1, 0.9)
+    assert schedule.at(7.0) == schedule.at(1.0) != BASE
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
