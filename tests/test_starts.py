@@ -349,6 +349,7 @@ TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
         (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 3, 0),
         (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 2, 1),  # which are joined?
         (CLOUD[:20], 2, 1),  # each row has ten neighbours
+        (np.repeat(RINGS, 2, axis=0), 2, 1),  # gaps may be between values
     ],
 )
 def test_clusters_that_are_parts_of_the_graph_cut_no_edge_of_it(X, k, expected):
