@@ -301,7 +301,8 @@ class MixAEClustering(
         of these that is true decides:
 
         - up to 50 features: the graph falls into as many parts as clusters, with at
-          most 0.05 % of its edges between them ("parts");
+          most 0.05 % of its edges between them ("parts"); it is not asked where more
+          than a fifth of the rows repeat others, as of features of few values;
         - up to 50 features: rows are as many Gaussians as clusters, which have a lower
           Bayesian information criterion than one and than twice as many, and at least
           two rows for each of their parameters ("mixture");

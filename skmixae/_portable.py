@@ -209,7 +209,7 @@ def _has(value: Any, names: Any) -> bool:
 # The attributes that a file may set, and what each must be. The first nine are needed.
 FITTED: dict[str, Callable[[Any], bool]] = {
     "n_features_in_": _is_count,
-    "input_shape_": lambda v: _is_shape(v),
+    "input_shape_": _is_shape,
     "_fitted_loss": lambda v: v in list(RECONSTRUCTION_ERRORS),
     "_network_spec": lambda v: _has(v, (f.name for f in fields(NetworkSpec))),
     "_moments": lambda v: _has(v, (f.name for f in fields(Moments))),

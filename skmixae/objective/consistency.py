@@ -97,7 +97,8 @@ def jitter(x: Tensor, generator: torch.Generator, scale: float) -> Tensor:
 
 def mask(x: Tensor, generator: torch.Generator, share: float) -> Tensor:
     """Return rows with a random share of their values set to zero."""
-    return x * (_random_16_bits(x, generator) >= round(share * 2**16) - 2**15)
+    lowest = min(round(share * 2**16), 2**16 - 1) - 2**15  # more has no 16 bits
+    return x * (_random_16_bits(x, generator) >= lowest)
 
 
 def changed_by(

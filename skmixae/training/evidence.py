@@ -40,7 +40,7 @@ SAME_GAUSSIANS, NEAR = 0.95, 0.9
 # .002 and .004; made clusters of 40, 16, 6, 2 and 1 parts have .035 to .2.
 LESS_EVEN, LIKELIER = 0.8, 0.01
 # With so many rows that are the same as others, features have few values: gaps in the
-# graph are then between values. Of KEEL's mammographic, a third.
+# graph are then between values. Of KEEL's mammographic, more than a third.
 REPEATED = 0.2
 
 

@@ -25,8 +25,8 @@ TOUCHING, EITHER_WAY = 0.5, 0.1
 def image_shape(rows: Rows) -> tuple[int, int] | None:
     """Return height and width of the images (n, height * width) that rows are, if any.
 
-    Rows are images of a width if nearly each feature is most correlated with one that
-    it touches in an image of that width. Series have such neighbours in one direction
+    Rows are images of a width if most features are most correlated with one that they
+    touch in an image of that width. Series have such neighbours in one direction
     alone, and with a wrong width so have images.
     """
     sides = _sides(rows.n_features)

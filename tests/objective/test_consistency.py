@@ -350,7 +350,12 @@ def test_mask_hides_the_share_in_expectation_and_leaves_the_rest(share, seed):
     assert torch.equal(masked[~hidden], x[~hidden])
     # Of 10 000 draws, within five standard errors.
     error = math.sqrt(share * (1 - share) / 10_000)
-    assert abs(hidden.float().mean() - share) <= 5 * error + 2**-16
+    assert abs(hidden.float().mean() - share) <= 5 * error + 1e-9
+
+
+def test_mask_hides_nearly_all_where_it_is_to():
+    """Also a share that is rounded to the whole."""
+    assert mask(torch.ones(200, 50), generator(), 1 - 1e-9).mean() < 0.01
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 8])
