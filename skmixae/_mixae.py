@@ -215,7 +215,7 @@ class MixAEClustering(
         only up to the entropy of the sizes of the clusters that training starts from:
         an estimate, which large and small clusters survive. "auto" is that for whitened
         rows of more than 100 features, where they start from clusters with an expert
-        each, and for the starts "centres" and "uneven"; else None.
+        each, and for the starts "round", "centres" and "uneven"; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -233,8 +233,8 @@ class MixAEClustering(
     start_weight : float or "auto", default="auto"
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
-        ``init="mixture"``, "centres" and "uneven", 100 for "parts", which then need an
-        expert for each cluster; and else 0: other starts are there to be left.
+        ``init="mixture"``, "round", "centres" and "uneven", 100 for "parts", which then
+        need an expert for each cluster; else 0: other starts are there to be left.
     prior_weight : float, default=1.0
         The weight of the divergence of latents from their prior, for experts that have
         one. With variational experts, 1 is the lower bound of the evidence where the
@@ -290,8 +290,9 @@ class MixAEClustering(
         - "spectral", of the graph of neighbours, for clusters of any shape:
           ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
           labels the others get;
-        - "parts", the same labels, which training then holds to;
-        - "centres", those of "kmeans" begun at the clusters of "spectral", held to;
+        - "parts", the same labels, held to;
+        - "round", those of "kmeans", which training then holds to;
+        - "centres", the same, begun at the clusters of "spectral", held to;
         - "mixture", the probabilities of ``GaussianMixture``, the likeliest of those
           found from k-means and from "spectral", held to;
         - "uneven", for clusters unlike in size: those of Gaussians found from
@@ -300,9 +301,11 @@ class MixAEClustering(
         "auto" is "random" for rows that are not whitened. Others it asks, and the first
         of these that is true decides:
 
+        - up to 50 features: these have few values, more than a fifth of the rows repeat
+          others, and half of the features have fewer values than a quarter of the rows
+          that differ ("round");
         - up to 50 features: the graph falls into as many parts as clusters, with at
-          most 0.05 % of its edges between them ("parts"); it is not asked where more
-          than a fifth of the rows repeat others, as of features of few values;
+          most 0.05 % of its edges between them ("parts");
         - up to 50 features: rows are as many Gaussians as clusters, which have a lower
           Bayesian information criterion than one and than twice as many, and at least
           two rows for each of their parameters ("mixture");
@@ -311,6 +314,8 @@ class MixAEClustering(
         - clusters of the graph are less even than those of k-means, by a fifth of the
           entropy of their sizes, and Gaussians found from them are likelier ("uneven");
         - there are more than 100 features ("kmeans"), or more than 50 ("random");
+        - the graph sets but odd rows apart: the sizes of its clusters have at most half
+          of the entropy of those of k-means ("round");
         - there are experts to spare, or less than 0.5 % of the edges are between
           clusters ("spectral").
 

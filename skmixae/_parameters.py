@@ -93,7 +93,11 @@ MARGIN = 0.15
 # what they are when changed a little: with none, iris went from .97 back to .79. To the
 # parts of a graph, more: nothing lies between them. With none, three rings were at an
 # adjusted Rand index of .50, and two spirals of three turns at .18.
-HOLDING = {"mixture": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0}
+HOLDING = {
+    "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0
+}  # fmt: skip
+# Clusters start about as even as they are, by "auto", and stay so.
+AS_EVEN = ("round", "centres", "uneven")
 # "auto" keeps so many principal directions at most, and of rows that are not narrow
 # those with so much of the variance: the weak ones of 64 pixels, half whitened, cost
 # .08 of the accuracy. Text does not come that far.
@@ -398,7 +402,7 @@ def resolve_evenness(
     """
     started = not is_named(start, "random")
     if is_named(cluster_sizes, "auto"):
-        of_all_sizes = is_named(start, "centres") or is_named(start, "uneven")
+        of_all_sizes = isinstance(start, str) and start in AS_EVEN
         return started and one_each and (wide or of_all_sizes)
     if not isinstance(cluster_sizes, str):
         return False
@@ -431,6 +435,8 @@ def automatic_starts(
     if width is None:
         return ("random",)
     narrow = width <= NARROW_ROWS
+    if narrow and evidence and evidence.are_of_few_values():
+        return ("round",)
     share = evidence.share_between_parts() if narrow and evidence else 1.0
     if share <= PARTS:  # before Gaussians, of which each ring is one, with a hole
         return ("parts",)
@@ -442,6 +448,8 @@ def automatic_starts(
         return ("uneven",)
     if not narrow:
         return ("kmeans",) if width > WIDE_ROWS else ("random",)
+    if evidence and evidence.has_odd_rows():
+        return ("round",)
     sure = spare or share <= NEARLY_PARTS
     return ("spectral",) if sure else ("spectral", "kmeans")
 

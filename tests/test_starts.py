@@ -8,6 +8,7 @@ import torch
 from numpy.random import RandomState
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris, make_blobs, make_circles
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -175,6 +176,8 @@ class Said(NamedTuple):
     gaussians: bool = False
     round: bool = False
     unlike: bool = False
+    odd: bool = False
+    few: bool = False
 
     def share_between_parts(self):
         return self.cut
@@ -188,6 +191,12 @@ class Said(NamedTuple):
     def are_unlike_in_size(self):
         return self.unlike
 
+    def has_odd_rows(self):
+        return self.odd
+
+    def are_of_few_values(self):
+        return self.few
+
 
 @pytest.mark.parametrize(
     ("width", "said", "spare", "starts"),
@@ -197,6 +206,11 @@ class Said(NamedTuple):
         (2, Said(0.0007, True, True, True), True, ("mixture",)),
         (2, Said(0.0007, False, True, True), True, ("centres",)),
         (2, Said(0.0007, False, False, True), True, ("uneven",)),
+        (2, Said(0.0007, True, odd=True), True, ("mixture",)),
+        (2, Said(0.0007, odd=True), True, ("round",)),
+        (2, Said(0.006, odd=True), False, ("round",)),
+        (2, Said(0.0, True, True, True, few=True), True, ("round",)),
+        (70, Said(odd=True, few=True), True, ("random",)),
         (2, Said(0.0007), False, ("spectral",)),
         (2, Said(0.004), False, ("spectral",)),
         (2, Said(0.006), False, ("spectral", "kmeans")),
@@ -339,6 +353,72 @@ def test_clusters_that_they_see_differently_are_not_round(X, k):
 # -- several starts ----------------------------------------------------------------
 
 TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
+DRAWN = np.random.default_rng(0).choice(len(RINGS), len(RINGS))  # some more than once
+
+
+def of_few_values():
+    """Three answers to each of five questions, of two kinds of people."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(2, size=600)
+    often = np.where(kind[:, None], [0.7, 0.2, 0.1], [0.1, 0.2, 0.7])
+    return np.array([rng.choice(3, 5, p=p) for p in often], float), kind
+
+
+FEW_VALUES = of_few_values()[0]
+
+
+def with_a_few_apart():
+    """A cloud, on which k-means finds halves, and few rows that are not far off."""
+    rng = np.random.default_rng(0)
+    return np.concatenate(
+        [rng.normal(size=(700, 2)), rng.normal(size=(20, 2)) / 9 + 3.5]
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "odd"),
+    [
+        (with_a_few_apart(), 2, True),
+        (CLOUD, 2, False),
+        (RINGS, 2, False),
+        (RINGS[::2].repeat(2, axis=0), 2, False),
+        (IRIS, 3, False),
+        (with_a_few_apart()[:15], 2, False),  # no graph
+        (np.zeros((50, 3)), 2, False),
+    ],
+)
+def test_a_graph_of_one_cluster_and_few_rows_has_odd_rows(X, k, odd):
+    assert Evidence(batches(X), k).has_odd_rows() is odd
+
+
+@pytest.mark.parametrize(
+    ("X", "few"),
+    [
+        (FEW_VALUES, True),
+        (FEW_VALUES[:9].repeat(9, axis=0), False),  # the same, but all unlike
+        (IRIS[DRAWN[:150] % 150], False),
+        (CLOUD, False),
+        (RINGS[DRAWN], False),
+        (np.zeros((50, 3)), False),
+    ],
+)
+def test_rows_that_are_often_the_same_and_of_few_values_are_told(X, few):
+    assert Evidence(batches(X), 2).are_of_few_values() is few
+
+
+def test_rows_of_few_values_are_clustered_as_k_means_has_them():
+    X, kind = of_few_values()
+    model = MixAEClustering(2, random_state=0)
+    rows = Rows(X)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert (problem.start, problem.other_starts) == ("round", ())
+    assert (problem.spec.n_experts, problem.weights.start) == (2, 20)
+    assert problem.as_even_as_start
+    by_centres = KMeans(2, n_init=10, random_state=0).fit_predict(X)
+    found = model.set_params(max_epochs=30).fit_predict(X)
+    assert adjusted_rand_score(by_centres, found) > 0.8
+    least = adjusted_rand_score(kind, by_centres) - 0.05
+    assert adjusted_rand_score(kind, found) > least
 
 
 @pytest.mark.parametrize(
@@ -349,7 +429,8 @@ TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
         (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 3, 0),
         (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 2, 1),  # which are joined?
         (CLOUD[:20], 2, 1),  # each row has ten neighbours
-        (np.repeat(RINGS, 2, axis=0), 2, 1),  # gaps may be between values
+        (RINGS[::2].repeat(2, axis=0), 2, 1),  # a row's neighbours are half as many
+        (RINGS[DRAWN], 2, 0),
     ],
 )
 def test_clusters_that_are_parts_of_the_graph_cut_no_edge_of_it(X, k, expected):

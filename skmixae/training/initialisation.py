@@ -217,10 +217,20 @@ def sample_rows(
     batches: Batches, size: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
     """Return scaled rows, at most ``size`` of them."""
+    return rows_of(batches, sample_of(batches, size, random_state))
+
+
+def sample_of(
+    batches: Batches, size: int, random_state: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Return the numbers of rows, at most ``size`` of them, in order."""
     n = len(batches)
-    size = min(n, size)
-    sample = np.sort(random_state.choice(n, size, replace=False))
-    rows = np.empty((size, batches.scaling.n_coordinates), dtype=np.float32)
+    return np.sort(random_state.choice(n, min(n, size), replace=False))
+
+
+def rows_of(batches: Batches, sample: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the scaled rows of these numbers."""
+    rows = np.empty((len(sample), batches.scaling.n_coordinates), dtype=np.float32)
     some, n_seen = batches.narrowed(sample), 0
     for _, x in some.in_order():
         rows[n_seen : n_seen + len(x)] = x.cpu().numpy()
@@ -237,9 +247,10 @@ def _looked_at(batches: Batches, look: Callable[[NDArray], NDArray]) -> NDArray:
 # The ways to start that are known by a name.
 STARTS: dict[str, Callable[..., NDArray]] = {
     "kmeans": kmeans_labels,
-    "centres": centred_labels,  # that the rows are then held to
+    "round": kmeans_labels,  # that the rows are then held to
+    "centres": centred_labels,  # held to as well, and so are all but "spectral"
     "spectral": spectral_labels,
-    "parts": spectral_labels,  # held to as well
+    "parts": spectral_labels,
     "mixture": mixture_probabilities,
     "uneven": uneven_probabilities,
 }
