@@ -363,8 +363,10 @@ class MixAEClustering(
     expert_labels_ : ndarray of shape (n_experts,)
         The cluster of each expert.
     expert_children_ : ndarray of shape (n_experts - 1, 2)
-        The tree by which experts were merged, in the format of ``children_`` of
-        ``sklearn.cluster.AgglomerativeClustering``; empty with an expert a cluster.
+        The tree by which experts were merged, the merges of the clusters first, in the
+        format of ``children_`` of ``sklearn.cluster.AgglomerativeClustering``; empty
+        with an expert a cluster. Merged so by least loss [3]_, an expert then moves
+        where it tells more, and the tree is of the clusters that there are in the end.
     expert_distances_ : ndarray of shape (n_experts - 1,)
         What each merge takes, in nats, from the information that the clusters of rows
         carry about those of their views, and from the entropy of their sizes.
@@ -394,7 +396,9 @@ class MixAEClustering(
     .. [2] W. Hu, T. Miyato, S. Tokui, E. Matsumoto, M. Sugiyama, "Learning Discrete
        Representations via Information Maximizing Self-Augmented Training",
        arXiv:1702.08720, 2017.
-    .. [3] N. Slonim, N. Tishby, "Agglomerative Information Bottleneck", NIPS 1999.
+    .. [3] N. Slonim, N. Tishby, "Agglomerative Information Bottleneck", NIPS 1999;
+       and the moves: N. Slonim, N. Friedman, N. Tishby, "Unsupervised Document
+       Classification using Sequential Information Maximization", SIGIR 2002.
     .. [4] D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes",
        arXiv:1312.6114, 2013.
     .. [5] A. Makhzani, J. Shlens, N. Jaitly, I. Goodfellow, B. Frey, "Adversarial
