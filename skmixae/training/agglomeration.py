@@ -116,11 +116,15 @@ def exchanged(
     """
     clusters = clusters.copy()
     while True:
+        member = np.eye(clusters.max() + 1)[clusters]
+        shared = member.T @ joint  # (k, m)
+        groups = shared @ member
         best, move = LEAST_GAIN, None
         for expert, cluster in enumerate(clusters):
             if np.count_nonzero(clusters == cluster) == 1:
                 continue
-            lost = _lost_by_joining(joint, clusters, expert)
+            itself = joint[expert, expert]
+            lost = _lost_by_joining(groups, shared[:, expert], itself, cluster)
             gain = lost[cluster] - lost.min()
             if gain > best:
                 best, move = gain, (expert, lost.argmin())
@@ -187,13 +191,29 @@ class _Groups:
 
 
 def _lost_by_joining(
-    joint: NDArray[np.float64], clusters: NDArray[np.intp], expert: int
+    groups: NDArray[np.float64],
+    shared: NDArray[np.float64],
+    itself: float,
+    cluster: int,
 ) -> NDArray[np.float64]:
-    """Return the information lost where an expert, taken out, joins a cluster, (k,)."""
-    k = int(clusters.max()) + 1
-    member = np.eye(k + 1)[np.where(np.arange(len(joint)) == expert, k, clusters)]
-    groups, last = member.T @ joint @ member, slice(k, k + 1)
-    return information_lost(groups, sums_added(groups[k], groups), last)[0, :k]
+    """Return the information lost where an expert, taken out, joins a cluster, (k,).
+
+    ``groups`` (k, k) is the joint of clusters, ``shared`` (k,) that of the expert with
+    them, ``itself`` that with itself, and ``cluster`` where it is.
+    """
+    k = len(groups)
+    others = shared.copy()
+    others[cluster] -= itself
+    apart = np.pad(groups, (0, 1))
+    apart[cluster, :k] -= others
+    apart[:k, cluster] -= others
+    apart[cluster, cluster] -= itself
+    apart[k, :k] = apart[:k, k] = others
+    apart[k, k] = itself
+    # Of an expert alone in a corner of its cluster, rounding leaves less than nothing.
+    apart = apart.clip(min=0)
+    last = slice(k, k + 1)
+    return information_lost(apart, sums_added(apart[k], apart), last)[0, :k]
 
 
 def sums_added(
