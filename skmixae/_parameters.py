@@ -435,23 +435,33 @@ def automatic_starts(
     if width is None:
         return ("random",)
     narrow = width <= NARROW_ROWS
-    if narrow and evidence and evidence.are_of_few_values():
-        return ("round",)
-    share = evidence.share_between_parts() if narrow and evidence else 1.0
-    if share <= PARTS:  # before Gaussians, of which each ring is one, with a hole
-        return ("parts",)
-    if narrow and evidence and evidence.are_gaussians():
-        return ("mixture",)
-    if evidence and evidence.are_round():
-        return ("centres",)
-    if evidence and evidence.are_unlike_in_size():
-        return ("uneven",)
+    shown = None if evidence is None else shown_start(evidence, narrow=narrow)
+    if shown is not None:
+        return (shown,)
     if not narrow:
         return ("kmeans",) if width > WIDE_ROWS else ("random",)
-    if evidence and evidence.has_odd_rows():
-        return ("round",)
-    sure = spare or share <= NEARLY_PARTS
+    sure = spare or (evidence and evidence.share_between_parts() <= NEARLY_PARTS)
     return ("spectral",) if sure else ("spectral", "kmeans")
+
+
+def shown_start(evidence: Evidence, *, narrow: bool) -> str | None:
+    """Return the start whose clusters rows show, which are then held to, if any.
+
+    What is asked first may look like what is asked later: each of two rings is a
+    Gaussian too, with a hole.
+    """
+    if narrow:
+        if evidence.are_of_few_values():
+            return "round"
+        if evidence.share_between_parts() <= PARTS:
+            return "parts"
+        if evidence.are_gaussians():
+            return "mixture"
+    if evidence.are_round():
+        return "centres"
+    if evidence.are_unlike_in_size():
+        return "uneven"
+    return "round" if narrow and evidence.has_odd_rows() else None
 
 
 def resolve_balance(batch_entropy_weight: float | str, n_clusters: int) -> float:
