@@ -50,8 +50,7 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
   entropy was made to fade where the start is random, for digits and USPS made uneven
   (`digits_uneven`, `usps_uneven`), and images are recognised, for digits, USPS and
   MNIST: optdigits, sonar and spambase meet the first, optdigits the second too, and
-  were run again. (Lines of MNIST are from before the fading waited until assignments
-  are sure.) Of twelve tables that were run last, vowel, led7digit, pima,
+  were run again. Of twelve tables that were run last, vowel, led7digit, pima,
   australian, mammographic and tae had been looked at when the starts of small tables
   were chosen, and the others (banana, bupa, letter, magic, ring, sonar) had at most
   been asked, without labels, whether they fall into parts. After that, rows of few
