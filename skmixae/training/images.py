@@ -20,6 +20,9 @@ VALUES_SEEN = 1 << 21
 # beside them, and so many above or below. Handwritten digits have .8 and .2 at least,
 # photographs 1.0 and .14, and anything else that was tried .1 of one of them at most.
 TOUCHING, EITHER_WAY = 0.5, 0.1
+# Pixels that vary by no more than so much of what the strongest does are not asked:
+# borders of one colour, but for the noise of a scan.
+FAINT = 0.05
 
 
 def image_shape(rows: Rows) -> tuple[int, int] | None:
@@ -63,7 +66,7 @@ def _most_alike(rows: Rows) -> NDArray[np.intp]:
     x = rows.take(some).astype(np.float64)
     x -= x.mean(0)
     spread = np.sqrt(np.square(x).mean(0))
-    varying = np.flatnonzero(spread > 1e-6 * spread.max())  # borders are of one colour
+    varying = np.flatnonzero(spread > FAINT * spread.max())
     if len(varying) < rows.n_features // 4:  # too few to tell
         return np.zeros((2, 0), dtype=np.intp)
     z = (x[:, varying] / spread[varying]).astype(np.float32)
