@@ -96,7 +96,8 @@ MARGIN = 0.15
 HOLDING = {
     "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0
 }  # fmt: skip
-# Clusters start about as even as they are, by "auto", and stay so.
+# Starts whose sizes "auto" keeps, however many features there are: the balance would
+# cut what they show whole.
 AS_EVEN = ("round", "centres", "uneven")
 # "auto" keeps so many principal directions at most, and of rows that are not narrow
 # those with so much of the variance: the weak ones of 64 pixels, half whitened, cost

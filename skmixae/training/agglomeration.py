@@ -161,7 +161,7 @@ def _merged(
 
 
 class _Groups:
-    """Groups of experts, and what is known of them."""
+    """Groups of experts: their joint (m, m), and what merging any two would lose."""
 
     def __init__(self, joint: NDArray[np.float64]) -> None:
         self.joint = joint
@@ -210,8 +210,7 @@ def _lost_by_joining(
     apart[cluster, cluster] -= itself
     apart[k, :k] = apart[:k, k] = others
     apart[k, k] = itself
-    # Of an expert alone in a corner of its cluster, rounding leaves less than nothing.
-    apart = apart.clip(min=0)
+    apart = apart.clip(min=0)  # rounding leaves less than nothing of what was all
     last = slice(k, k + 1)
     return information_lost(apart, sums_added(apart[k], apart), last)[0, :k]
 

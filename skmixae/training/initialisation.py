@@ -247,10 +247,10 @@ def _looked_at(batches: Batches, look: Callable[[NDArray], NDArray]) -> NDArray:
 # The ways to start that are known by a name.
 STARTS: dict[str, Callable[..., NDArray]] = {
     "kmeans": kmeans_labels,
-    "round": kmeans_labels,  # that the rows are then held to
-    "centres": centred_labels,  # held to as well, and so are all but "spectral"
+    "round": kmeans_labels,  # the same, that training then holds to
+    "centres": centred_labels,
     "spectral": spectral_labels,
-    "parts": spectral_labels,
+    "parts": spectral_labels,  # the same, held to
     "mixture": mixture_probabilities,
     "uneven": uneven_probabilities,
 }
