@@ -120,10 +120,10 @@ class MixAEClustering(
         after training, so that the cluster of a row tells most about the cluster of a
         slightly changed view of it [3]_. Experts to spare follow clusters of any
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
-        for each, and up to four times, where that leaves 1000. With ``cluster_sizes``,
-        with labels, probabilities or a start that is held to in ``init``, for a single
-        cluster, and for whitened rows of more than 100 features, it is as many as
-        clusters. None is one for each cluster, as in the paper.
+        or 25 images for each, and up to four times, where that leaves 1000. With
+        ``cluster_sizes``, with labels, probabilities or a start that is held to in
+        ``init``, for a single cluster, and for whitened rows of more than 100 features,
+        it is as many as clusters. None is one for each cluster, as in the paper.
     n_active : int, default=1
         How many experts each row is the sum of. With more than one, clusters are the
         *atoms* that rows are put together from, such as the speakers in a recording:
@@ -249,8 +249,8 @@ class MixAEClustering(
         (`skmixae.presets.paper`) 1 is a good weight, and 2 too much. Beside the
         consistency there is little for it to mend, and 0 leaves it out.
     max_epochs : int or "auto", default="auto"
-        Passes over the data. "auto" is 40, as many as make 300 steps on few rows, and
-        as few as make 5000 on many, but no less than 10.
+        Passes over the data. "auto" is 40, as many as make 300 steps on few rows and
+        1000 on few images, and as few as make 5000 on many, but no less than 10.
     batch_size : int, default=256
         The most rows in a step. Some 20 for each cluster are needed for the batch
         entropy to mean anything.

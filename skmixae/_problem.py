@@ -218,6 +218,7 @@ def resolve_problem(
     e, k, n_rows = estimator, estimator.n_clusters, len(rows)
     shape = resolve_shape(asked_shape(e.input_shape, moments.image), rows.n_features)
     architecture = resolve_architecture(e.architecture, shape)
+    image = is_image(shape, architecture)
     axes = moments.axes  # of rows that are whitened
     wide = axes is not None and rows.n_features > WIDE_ROWS
     sums = resolve_active(e) > 1
@@ -276,11 +277,11 @@ def resolve_problem(
         input_noise=e.input_noise,
         consistency=resolve_consistency(
             e.consistency,
-            image=is_image(shape, architecture),
+            image=image,
             counts=moments.directions,
         ),
         plan=TrainingPlan(
-            max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size),
+            max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size, image=image),
             learning_rate=e.learning_rate,
             learning_rate_decay=e.learning_rate_decay,
             weight_decay=e.weight_decay,
@@ -353,7 +354,13 @@ def resolve_spec(
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
     return NetworkSpec(
-        n_experts=resolve_experts(e.n_experts, e.n_clusters, n_rows, one_each=one_each),
+        n_experts=resolve_experts(
+            e.n_experts,
+            e.n_clusters,
+            n_rows,
+            one_each=one_each,
+            image=is_image(shape, architecture),
+        ),
         input_shape=shape,
         latent_dim=resolve_latent_dim(e.latent_dim, shape),
         architecture=architecture,
