@@ -184,6 +184,12 @@ def is_image(shape: tuple[int, ...], architecture: Any) -> bool:
     return len(shape) in SHAPES["conv2d"] and architecture != "conv1d"
 
 
+def is_series(asked: Any, shape: tuple[int, ...], architecture: Any) -> bool:
+    """Tell whether rows are series: a shape is asked for, or convolutions are."""
+    ordered = asked is not None or architecture == "conv1d"
+    return ordered and not is_image(shape, architecture)
+
+
 def resolve_whitening(
     whitening: float | str | None, input_shape: Any, architecture: Any, loss: str
 ) -> float | None:
@@ -267,14 +273,16 @@ def resolve_assignment(sizes: Any, reads: str, architecture: Any) -> tuple[int, 
 
 
 def resolve_consistency(
-    consistency: Any, *, image: bool, counts: bool = False
+    consistency: Any, *, image: bool, series: bool, counts: bool = False
 ) -> tuple[Consistency, ...]:
     """Return the changes of a row that must not change its assignment, or raise."""
     asked = consistency
-    if isinstance(asked, str) and asked == "auto":
-        asked = ("affine", "adversarial") if image else "adversarial"
+    if is_named(asked, "auto"):
         if counts:  # where an adversary beside it joined clusters
             asked = Masking(HIDDEN_WORDS)
+        else:
+            views = ["affine"] * image + ["warp"] * series
+            asked = [*views, "adversarial"]
     if not isinstance(asked, list | tuple):
         asked = () if asked is None else (asked,)
     members = []
@@ -291,6 +299,12 @@ def resolve_consistency(
             raise ValueError(
                 f"consistency={consistency!r} moves images: it needs the 'input_shape' "
                 "parameter as (height, width) or (channels, height, width), and not "
+                "architecture='conv1d'."
+            )
+        if member.of_series and not series:
+            raise ValueError(
+                f"consistency={consistency!r} moves series: it needs the 'input_shape' "
+                "parameter as (length,), or as (channels, length) with "
                 "architecture='conv1d'."
             )
         members.append(member)

@@ -20,6 +20,7 @@ from ._parameters import (
     is_held,
     is_image,
     is_named,
+    is_series,
     layer_sizes,
     may_find_image,
     resolve_active,
@@ -216,7 +217,8 @@ def resolve_problem(
     another one is refused, and ``init`` is not read.
     """
     e, k, n_rows = estimator, estimator.n_clusters, len(rows)
-    shape = resolve_shape(asked_shape(e.input_shape, moments.image), rows.n_features)
+    asked_for = asked_shape(e.input_shape, moments.image)
+    shape = resolve_shape(asked_for, rows.n_features)
     architecture = resolve_architecture(e.architecture, shape)
     image = is_image(shape, architecture)
     axes = moments.axes  # of rows that are whitened
@@ -278,6 +280,7 @@ def resolve_problem(
         consistency=resolve_consistency(
             e.consistency,
             image=image,
+            series=is_series(asked_for, shape, architecture),
             counts=moments.directions,
         ),
         plan=TrainingPlan(

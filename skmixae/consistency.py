@@ -18,10 +18,10 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 from torch import Tensor
 
 from .objective import AdversarialConsistency, Regulariser, View
-from .objective.consistency import affine, changed_by, jitter, mask
+from .objective.consistency import affine, changed_by, jitter, mask, warp
 from .training import Rows, Scaling, Whitening
 
-__all__ = ["Adversarial", "Affine", "Consistency", "Jitter", "Masking"]
+__all__ = ["Adversarial", "Affine", "Consistency", "Jitter", "Masking", "Warp"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Consistency(ABC):
 
     #: Whether rows must be images.
     of_images = False
+    #: Whether rows must be series.
+    of_series = False
     #: Whether whitened rows are changed as they are, and not before they are whitened.
     of_whitened = False
 
@@ -251,6 +253,54 @@ class Masking(Consistency):
 
 
 @dataclass(frozen=True)
+class Warp(Consistency):
+    """A small random shift, stretch and change of strength of a series.
+
+    Each is drawn evenly between minus and plus its limit, anew for each row: what
+    happens a little sooner, faster or louder is the same. All channels are changed
+    together.
+
+    Parameters
+    ----------
+    shift : float, default=0.1
+        The largest shift, from 0 to 1, as a share of the length. What comes in has the
+        value of the end.
+    stretch : float, default=0.1
+        The largest relative change of the length, from 0 to below 1, about the middle.
+    strength : float, default=0.1
+        The largest relative change, from 0 to below 1, of what is above and below the
+        mean of a channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmixae import MixAEClustering
+    >>> from skmixae.consistency import Adversarial, Warp
+    >>> phase = np.random.default_rng(0).uniform(0, 1, size=(300, 1))
+    >>> X = np.sin(np.arange(64) / 8 * np.repeat([1, 2, 3], 100)[:, None] + phase)
+    >>> changes = [Warp(shift=0.2), Adversarial()]
+    >>> model = MixAEClustering(
+    ...     3, input_shape=(64,), consistency=changes, max_epochs=1
+    ... )
+    >>> model.fit(X).predict(X).shape
+    (300,)
+    """
+
+    shift: float = _setting(0.1, 0, 1, closed="both")
+    stretch: float = _setting(0.1, 0, 1, closed="left")
+    strength: float = _setting(0.1, 0, 1, closed="left")
+
+    of_series = True
+
+    def view(self, context: Context) -> View:
+        """Return the series, each moved and strengthened at random."""
+        shape, center = (1, *context.input_shape)[-2:], context.center
+        return lambda x, index, generator: warp(
+            x, generator, series_shape=shape, center=center, **vars(self)
+        )
+
+
+@dataclass(frozen=True)
 class OwnChange(Consistency):
     """A user's own function of rows, in the units and the shape of the data."""
 
@@ -274,6 +324,7 @@ MEMBERS: dict[str, type[Consistency]] = {
     "affine": Affine,
     "jitter": Jitter,
     "masking": Masking,
+    "warp": Warp,
 }
 
 

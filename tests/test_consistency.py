@@ -22,6 +22,7 @@ from skmixae.consistency import (
     Context,
     Jitter,
     Masking,
+    Warp,
 )
 from skmixae.objective.consistency import mask
 from skmixae.training import Rows, Scaling
@@ -34,6 +35,7 @@ NOTHING = [
     Affine(rotation=0, scale=0, shear=0, shift=0),
     Jitter(0),
     Masking(0),
+    Warp(shift=0, stretch=0, strength=0),
     lambda rows, generator: rows,
 ]
 
@@ -120,6 +122,7 @@ BAD_SETTINGS = [
 ]
 BAD_SETTINGS += [(Masking, "share", 1.0), (Affine, "scale", 1.0)]
 BAD_SETTINGS += [(Affine, "shift", 1.1), (Affine, "rotation", 180.5)]
+BAD_SETTINGS += [(Warp, "shift", 1.1), (Warp, "stretch", 1), (Warp, "strength", 1.0)]
 
 
 @pytest.mark.parametrize(("kind", "name", "bad"), BAD_SETTINGS)
@@ -164,7 +167,8 @@ def test_a_change_of_no_size_is_the_identity(nothing):
 
 @pytest.mark.parametrize("nothing", [*NOTHING, Adversarial(0)])
 def test_of_a_change_of_no_size_the_divergence_is_zero(nothing):
-    terms = small(consistency=nothing).fit(X).history_["consistency"]
+    where = SERIES if isinstance(nothing, Warp) else {}
+    terms = small(consistency=nothing, **where).fit(X).history_["consistency"]
     np.testing.assert_allclose(terms, 0, atol=1e-5)
 
 
@@ -182,6 +186,32 @@ def test_settings_of_affine_reach_the_images():
         torch.testing.assert_close(middle, torch.ones(50), msg=name)
     _, moved = changed(Affine(**nothing | {"shift": 0.2}), rows, **where)
     assert ((moved + center)[:, 12] * 2).mean() < 0.9
+
+
+def test_settings_of_warp_reach_the_series():
+    """A ramp goes up or down by a shift; a stretch leaves its middle; all its mean."""
+    ramp, still = np.tile(np.arange(16.0), (50, 1)), torch.zeros(50)
+    nothing = {"shift": 0, "stretch": 0, "strength": 0}
+    shifted, stretched, louder = (
+        changed(Warp(**nothing | {name: 0.2}), ramp, shape=(16,))[1] for name in nothing
+    )
+    assert shifted.mean(1).std() > 0.1
+    for rows in (stretched, louder):
+        torch.testing.assert_close(rows.mean(1), still, rtol=0, atol=1e-5)
+    # Beyond the end is the value of the end.
+    assert -1e-5 < stretched[:, 0].min() < 1e-5 < 0.1 < stretched[:, 0].max()
+    assert louder[:, 0].min() < -0.1 < 0.1 < louder[:, 0].max()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"input_shape": None}, {"input_shape": (4, 4)}, {"input_shape": (1, 4, 4)}],
+)
+def test_only_series_are_warped(params):
+    with pytest.raises(
+        ValueError, match=r"'warp' moves series: it needs the 'input_sh"
+    ):
+        small(consistency="warp", **params).fit(X)
 
 
 def test_the_settings_change_how_far_rows_go():
@@ -295,10 +325,18 @@ def test_ways_to_say_the_same(one, same):
     assert outcome(consistency=one) == outcome(consistency=same)
 
 
-def test_auto_is_adversarial_for_rows_that_are_no_images():
-    for params in ({"input_shape": None}, SERIES):
-        auto = outcome(consistency="auto", **params)
-        assert auto == outcome(consistency="adversarial", **params)
+@pytest.mark.parametrize(
+    ("params", "changes"),
+    [
+        ({"input_shape": None}, ["adversarial"]),
+        ({"input_shape": (16,)}, ["warp", "adversarial"]),
+        (SERIES, ["warp", "adversarial"]),
+        (SERIES | {"input_shape": None}, ["warp", "adversarial"]),
+    ],
+)
+def test_auto_moves_what_has_an_order(params, changes):
+    auto = outcome(consistency="auto", **params)
+    assert auto == outcome(consistency=changes, **params)
 
 
 def test_the_divergences_of_several_are_added():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -88,6 +89,29 @@ def affine(
     """
     images = (x + center).view(-1, *image_shape)
     return random_affine(images, generator, **limits).flatten(1) - center
+
+
+def warp(
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    series_shape: tuple[int, int],
+    center: Tensor,
+    **limits: float,
+) -> Tensor:
+    """Return series (b, features), each shifted, stretched, and louder or softer.
+
+    Parameters
+    ----------
+    series_shape : tuple of int
+        ``(channels, length)``.
+    center : Tensor of shape (features,)
+        What the scaling of the rows took away.
+    **limits
+        As of `random_warp`.
+    """
+    series = (x + center).view(-1, *series_shape)
+    return random_warp(series, generator, **limits).flatten(1) - center
 
 
 def jitter(x: Tensor, generator: torch.Generator, scale: float) -> Tensor:
@@ -205,13 +229,7 @@ def random_affine(
     shift : float
         Largest shift, as a share of the image's side.
     """
-
-    def draw(limit: float, *shape: int) -> Tensor:
-        uniform = torch.rand(
-            len(images), *shape, generator=generator, device=images.device
-        )
-        return limit * (2 * uniform - 1)
-
+    draw = partial(_even, images, generator)
     angle = draw(math.radians(rotation))
     cos, sin = angle.cos(), angle.sin()
     turn = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2)
@@ -224,3 +242,41 @@ def random_affine(
     matrix[:, 1, 0] *= width / height
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def random_warp(
+    series: Tensor,
+    generator: torch.Generator,
+    *,
+    shift: float,
+    stretch: float,
+    strength: float,
+) -> Tensor:
+    """Shift, stretch and strengthen each series (b, c, length) at random.
+
+    Parameters
+    ----------
+    shift : float
+        Largest shift, as a share of the length.
+    stretch : float
+        Largest relative change of the length, about its middle.
+    strength : float
+        Largest relative change of what is above and below a channel's mean.
+    """
+    draw = partial(_even, series, generator)
+    matrix = torch.zeros(len(series), 2, 3, device=series.device)
+    matrix[:, 0, 0] = 1 + draw(stretch)
+    matrix[:, 0, 2] = 2 * draw(shift)  # the grid's side is of length 2
+    rows = series.unsqueeze(2)  # images of one row of pixels
+    grid = F.affine_grid(matrix, list(rows.shape), align_corners=False)
+    moved = F.grid_sample(rows, grid, padding_mode="border", align_corners=False)
+    louder = 1 + draw(strength, 1, 1)
+    return moved.squeeze(2).lerp(moved.mean(-1), 1 - louder)
+
+
+def _even(
+    like: Tensor, generator: torch.Generator, limit: float, *shape: int
+) -> Tensor:
+    """Return an even draw from minus to plus a limit, (b, *shape), for each of b."""
+    uniform = torch.rand(len(like), *shape, generator=generator, device=like.device)
+    return limit * (2 * uniform - 1)

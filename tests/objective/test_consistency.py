@@ -19,6 +19,8 @@ from skmixae.objective.consistency import (
     mask,
     neighbour_distance,
     random_affine,
+    random_warp,
+    warp,
 )
 from skmixae.objective.terms import divergence
 
@@ -320,6 +322,73 @@ def test_affine_moves_images_on_their_own_background():
 
 
 # ---------------------------------------------------------------------------
+# Warps
+# ---------------------------------------------------------------------------
+
+STILL = {"shift": 0.0, "stretch": 0.0, "strength": 0.0}
+EACH_WARP = [{"shift": 0.3}, {"stretch": 0.4}, {"strength": 0.5}]
+
+
+def some_series(n=6, channels=2, length=12, seed=0):
+    return torch.randn(n, channels, length, generator=generator(seed))
+
+
+def naive_warp(series, seed, limits):
+    """Repeat the draws, and look up each value of each series where it comes from."""
+    source, (n, channels, length) = generator(seed), series.shape
+
+    def draw(limit):
+        return limit * (2 * torch.rand(n, generator=source).double().numpy() - 1)
+
+    stretch, shift = 1 + draw(limits["stretch"]), draw(limits["shift"]) * length
+    strength, middle = 1 + draw(limits["strength"]), (length - 1) / 2
+    series = series.numpy()
+    out = np.zeros(series.shape)
+    for i, c in np.ndindex(n, channels):
+        places = middle + stretch[i] * (np.arange(length) - middle) + shift[i]
+        moved = np.interp(places, np.arange(length), series[i, c])
+        out[i, c] = moved.mean() + strength[i] * (moved - moved.mean())
+    return out
+
+
+@pytest.mark.parametrize(
+    "limits", [*EACH_WARP, {"shift": 0.1, "stretch": 0.1, "strength": 0.1}]
+)
+@pytest.mark.parametrize(("channels", "length"), [(1, 20), (3, 7), (2, 1)])
+def test_random_warp_equals_a_loop_over_series(limits, channels, length):
+    limits, series = STILL | limits, some_series(4, channels, length)
+    moved = random_warp(series, generator(5), **limits)
+    expected = naive_warp(series, 5, limits)
+    np.testing.assert_allclose(moved, expected, atol=100 * EPS)
+
+
+@pytest.mark.parametrize("length", [1, 2, 30])
+def test_a_warp_without_limits_is_the_identity(length):
+    series = some_series(length=length)
+    moved = random_warp(series, generator(), **STILL)
+    torch.testing.assert_close(moved, series, rtol=0, atol=100 * EPS)
+
+
+@pytest.mark.parametrize("limits", EACH_WARP)
+def test_every_series_is_warped_in_its_own_way_and_its_channels_alike(limits):
+    series = some_series(1, 1).expand(5, 2, -1)
+    moved = random_warp(series, generator(), **STILL | limits)
+    torch.testing.assert_close(moved[:, 0], moved[:, 1])
+    for i in range(5):
+        for j in range(i):
+            assert (moved[i] - moved[j]).abs().max() > 0.01
+
+
+def test_warps_move_series_as_they_are_in_the_data():
+    center, series = torch.randn(2 * 12, generator=generator(3)), some_series()
+    limits = {"shift": 0.1, "stretch": 0.1, "strength": 0.1}
+    x = series.flatten(1) - center
+    out = warp(x, generator(5), series_shape=(2, 12), center=center, **limits)
+    moved = random_warp(series, generator(5), **limits).flatten(1) - center
+    torch.testing.assert_close(out, moved, rtol=0, atol=100 * EPS)
+
+
+# ---------------------------------------------------------------------------
 # Other views
 # ---------------------------------------------------------------------------
 
@@ -423,9 +492,13 @@ def test_a_function_that_returns_something_else_is_told_what_to_return(bad, got)
 # ---------------------------------------------------------------------------
 
 SMALL = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
+MODEST = {"shift": 0.1, "stretch": 0.1, "strength": 0.1}
 VIEWS = {
     "affine": lambda x, generator: affine(
         x, generator, image_shape=(1, 6, 6), center=torch.zeros(36), **SMALL
+    ),
+    "warp": lambda x, generator: warp(
+        x, generator, series_shape=(2, 18), center=torch.zeros(36), **MODEST
     ),
     "jitter": lambda x, generator: jitter(x, generator, 0.25),
     "mask": lambda x, generator: mask(x, generator, 0.3),
