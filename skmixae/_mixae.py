@@ -120,8 +120,8 @@ class MixAEClustering(
         after training, so that the cluster of a row tells most about the cluster of a
         slightly changed view of it [3]_. Experts to spare follow clusters of any
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
-        or 25 images for each, and up to four times, where that leaves 1000. With
-        ``cluster_sizes``, with labels, probabilities or a start that is held to in
+        for each, or 25 images or series, and up to four times, where that leaves 1000.
+        With ``cluster_sizes``, with labels, probabilities or a start that is held to in
         ``init``, for a single cluster, and for whitened rows of more than 100 features,
         it is as many as clusters. None is one for each cluster, as in the paper.
     n_active : int, default=1
@@ -166,10 +166,11 @@ class MixAEClustering(
         and are reshaped inside. Two or three dimensions mean an image, unless
         ``architecture="conv1d"``. None means a vector. "auto" recognises grey images
         of 64 pixels or more, row after row, no more than twice as wide as high or as
-        high as wide: in most of them, each pixel is most correlated with one that it
-        touches. Other rows are vectors. It does not look where ``whitening``,
-        ``n_components``, ``directions`` or ``n_active`` are not left as they are, nor
-        for series or custom experts; `partial_fit` looks at its first chunk.
+        high as wide, and series of more than 50 values: half or more of the pixels, or
+        values, are most correlated with one that they touch. Other rows are vectors. It
+        does not look where ``whitening``, ``n_components``, ``directions`` or
+        ``n_active`` are not left as they are, nor for ``architecture="conv1d"`` or
+        custom experts; `partial_fit` looks at its first chunk.
     whitening : float, "auto" or None, default="auto"
         How far rows are whitened first: they are turned to their principal directions,
         and each of these is divided by its standard deviation to this power, so that
@@ -219,10 +220,12 @@ class MixAEClustering(
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
-        random affine maps of an image; "jitter", a small step in a random direction;
-        "masking", some values hidden; or an object of `skmixae.consistency`, which has
-        settings. "auto" is ["affine", "adversarial"] for images, Masking(0.5) where
-        ``directions`` is True and "adversarial" for other rows; None is no such term.
+        random affine maps of an image; "warp", small shifts and stretches of a series;
+        "jitter", a small step in a random direction; "masking", some values hidden; or
+        an object of `skmixae.consistency`, which has settings. "auto" is ["affine",
+        "adversarial"] for images, ["warp", "adversarial"] for series, Masking(0.5)
+        where ``directions`` is True and "adversarial" for other rows; None is no such
+        term.
         A callable ``change(rows, generator)`` gets a batch as a tensor
         (b, \*input_shape) in the units of X, and a ``torch.Generator`` to draw from,
         both on the training's device; it returns
@@ -249,8 +252,9 @@ class MixAEClustering(
         (`skmixae.presets.paper`) 1 is a good weight, and 2 too much. Beside the
         consistency there is little for it to mend, and 0 leaves it out.
     max_epochs : int or "auto", default="auto"
-        Passes over the data. "auto" is 40, as many as make 300 steps on few rows and
-        1000 on few images, and as few as make 5000 on many, but no less than 10.
+        Passes over the data. "auto" is 40, as many as make 300 steps on few rows, or
+        1000 on few images or series, and as few as make 5000 on many, but no less than
+        10.
     batch_size : int, default=256
         The most rows in a step. Some 20 for each cluster are needed for the batch
         entropy to mean anything.
@@ -279,6 +283,7 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start, unless they are held to it.
+        Of few images or series it is 3, or as many as make 3500 rows.
         It is 2 where ``init="auto"`` tries two starts, and 5 for sums (``n_active``),
         which are compared without the consistency.
     init : str or array-like, default="auto"
@@ -335,8 +340,8 @@ class MixAEClustering(
         processors that have products of it (AMX or AVX-512 BF16). Ask for "float32"
         where the same seed must give nearly the same on any machine.
     verbose : int, default=0
-        1 prints a line for each restart, and that rows were recognised as images; 2
-        also one for each epoch.
+        1 prints a line for each restart, and that rows were recognised as images or
+        series; 2 also one for each epoch.
 
     Attributes
     ----------

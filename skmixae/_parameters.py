@@ -118,10 +118,12 @@ MORE_EXPERTS, ROWS_FOR_MORE = 4, 1000
 # "auto" epochs: so many, unless they make fewer or more steps than what is enough.
 EPOCHS, FEWEST_EPOCHS = 40, 10
 FEWEST_STEPS, ENOUGH_STEPS = 300, 5000
-# Images are changed in ways that keep what they show, and so an expert learns from
-# fewer of them, but in more steps: 1000 to 2500 of MNIST had assignments that were not
-# sure after 300, and .40 to .78 with the seed, where 1000 steps gave .76 to .85.
-IMAGES_FOR_AN_EXPERT, FEWEST_STEPS_OF_IMAGES = 25, 1000
+# Of images and series, changed in ways that keep what they show, an expert learns from
+# fewer rows, but in more steps: 1000 to 2500 images of MNIST had assignments that were
+# not sure after 300, and .40 to .78 with the seed, where 1000 steps gave .76 to .85.
+# What few of them lead to depends on the start, and the objective knows which is good.
+ORDERED_FOR_AN_EXPERT, FEWEST_STEPS_OF_ORDERED = 25, 1000
+ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 3500
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -142,8 +144,8 @@ def layer_sizes(name: str, value: Any, *, at_least: int = 0) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def may_find_image(estimator: Any) -> bool:
-    """Tell whether rows may be taken for images: nothing is asked of other rows."""
+def may_find_shape(estimator: Any) -> bool:
+    """Tell whether rows may be found to have a shape: nothing is asked of vectors."""
     e = estimator
     asked = (e.input_shape, e.whitening, e.n_components, e.directions)
     return (
@@ -229,18 +231,28 @@ def resolve_directions(
 
 
 def resolve_restarts(
-    n_init: int | str, n_rows: int, *, varied: bool, n_starts: int, sums: bool = False
+    n_init: int | str,
+    n_rows: int,
+    *,
+    varied: bool,
+    n_starts: int,
+    ordered: bool = False,
+    sums: bool = False,
 ) -> int:
     """Return the number of restarts.
 
-    "auto" is some for ``sums``, and where starts are ``varied`` and rows not many; else
-    one from each start.
+    "auto" is some for ``sums``, and where starts are ``varied`` or rows are ``ordered``
+    and not many; else one from each start.
     """
     if not isinstance(n_init, str):
         return int(n_init)
     if sums:
         return RESTARTS
-    return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows)) if varied else n_starts
+    if varied:
+        return max(1, min(RESTARTS, RESTARTED_ROWS // n_rows))
+    if ordered:
+        return max(1, min(ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS // n_rows))
+    return n_starts
 
 
 def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
@@ -327,21 +339,21 @@ def resolve_experts(
     n_rows: float,
     *,
     one_each: bool,
-    image: bool = False,
+    ordered: bool = False,
 ) -> int:
     """Return the number of experts, or raise where they are fewer than the clusters.
 
     "auto" is twice the clusters and at least 10, where each has 75 rows to learn, or 25
-    images, and up to four times the clusters, where each has 1000 (of a stream, nobody
-    knows). With fewer, experts to spare learn their rows by heart, and nothing tells
-    which to merge. It is as many as the clusters for a single one and where
-    ``one_each``: something is said of each cluster's expert.
+    ``ordered`` ones, and up to four times the clusters, where each has 1000 (of a
+    stream, nobody knows). With fewer, experts to spare learn their rows by heart, and
+    nothing tells which to merge. It is as many as the clusters for a single one and
+    where ``one_each``: something is said of each cluster's expert.
     """
     if n_experts == "auto":
         spare = n_clusters > 1 and not one_each
         some = max(EXPERTS * n_clusters, 10)
         spare = spare and n_rows >= some * (
-            IMAGES_FOR_AN_EXPERT if image else ROWS_FOR_AN_EXPERT
+            ORDERED_FOR_AN_EXPERT if ordered else ROWS_FOR_AN_EXPERT
         )
         known = n_rows if math.isfinite(n_rows) else 0
         more = min(MORE_EXPERTS * n_clusters, known // ROWS_FOR_MORE)
@@ -611,13 +623,13 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def resolve_epochs(
-    max_epochs: int | str, n_rows: int, batch_size: int, *, image: bool = False
+    max_epochs: int | str, n_rows: int, batch_size: int, *, ordered: bool = False
 ) -> int:
     """Return how many epochs "auto" means: 40, more on few rows and fewer on many."""
     if not isinstance(max_epochs, str):
         return int(max_epochs)
     steps = math.ceil(n_rows / batch_size)  # of an epoch
-    fewest = FEWEST_STEPS_OF_IMAGES if image else FEWEST_STEPS
+    fewest = FEWEST_STEPS_OF_ORDERED if ordered else FEWEST_STEPS
     lowest = math.ceil(fewest / steps)
     highest = max(FEWEST_EPOCHS, math.ceil(ENOUGH_STEPS / steps))
     return max(lowest, min(EPOCHS, highest))

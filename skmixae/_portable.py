@@ -248,7 +248,7 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     moments = dict(fitted["_moments"])
     means = moments.pop("mean"), moments.pop("mean_direction")
     axes, whitening = moments.pop("axes"), moments.pop("whitening")
-    image, shape = moments.pop("image"), fitted["input_shape_"]
+    found, shape = moments.pop("shape"), fitted["input_shape_"]
     coordinates = _n_coordinates(axes, n_features)
     require(
         spec.n_features == coordinates, f"input_shape has not {coordinates} features"
@@ -256,8 +256,8 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     good = all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
     good &= all(isinstance(number, Real) for number in moments.values())
     good &= isinstance(whitening, Real | None)
-    pixels = math.prod(image) if _is_shape(image) and len(image) == 2 else 0
-    good &= image is None or pixels == n_features
+    pixels = math.prod(found) if _is_shape(found) and len(found) <= 2 else 0
+    good &= found is None or pixels == n_features
     require(good and moments["n_rows"] > 0, "_moments are not those of the features")
     require(
         math.prod(shape) == n_features, f"input_shape_ has not {n_features} features"

@@ -22,7 +22,7 @@ from ._parameters import (
     is_named,
     is_series,
     layer_sizes,
-    may_find_image,
+    may_find_shape,
     resolve_active,
     resolve_architecture,
     resolve_assignment,
@@ -60,9 +60,9 @@ from .training import (
     Moments,
     Rows,
     TrainingPlan,
-    image_shape,
     mostly_zeros,
     principal_axes,
+    shape_of,
 )
 
 
@@ -190,7 +190,7 @@ def resolve_moments(
     e, moments = estimator, measure(rows, before)
     if before is not None:
         return moments
-    moments.image = image_shape(rows) if may_find_image(e) else None
+    moments.shape = shape_of(rows) if may_find_shape(e) else None
     power = _whitening(e, moments)
     counts = mostly_zeros(rows) and e.n_active == 1  # lengths of sums tell something
     directions = resolve_directions(e.directions, power, counts=counts)
@@ -217,10 +217,12 @@ def resolve_problem(
     another one is refused, and ``init`` is not read.
     """
     e, k, n_rows = estimator, estimator.n_clusters, len(rows)
-    asked_for = asked_shape(e.input_shape, moments.image)
+    asked_for = asked_shape(e.input_shape, moments.shape)
     shape = resolve_shape(asked_for, rows.n_features)
     architecture = resolve_architecture(e.architecture, shape)
     image = is_image(shape, architecture)
+    series = is_series(asked_for, shape, architecture)
+    ordered = image or series
     axes = moments.axes  # of rows that are whitened
     wide = axes is not None and rows.n_features > WIDE_ROWS
     sums = resolve_active(e) > 1
@@ -233,6 +235,7 @@ def resolve_problem(
         # More rows than those of a chunk are to come.
         math.inf if is_chunk else n_rows,
         one_each=wide or says_something_of_each_cluster(e, init),
+        ordered=ordered,
     )
     if spec is not None:
         if e.n_experts == "auto":  # as many as the rows of its first fit were worth
@@ -280,11 +283,13 @@ def resolve_problem(
         consistency=resolve_consistency(
             e.consistency,
             image=image,
-            series=is_series(asked_for, shape, architecture),
+            series=series,
             counts=moments.directions,
         ),
         plan=TrainingPlan(
-            max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size, image=image),
+            max_epochs=resolve_epochs(
+                e.max_epochs, n_rows, e.batch_size, ordered=ordered
+            ),
             learning_rate=e.learning_rate,
             learning_rate_decay=e.learning_rate_decay,
             weight_decay=e.weight_decay,
@@ -301,6 +306,7 @@ def resolve_problem(
             e.n_init,
             n_rows,
             varied=wide and not is_held(init),
+            ordered=ordered and is_named(init, "random"),
             n_starts=1 + len(others),
             sums=sums,
         ),
@@ -353,16 +359,13 @@ def resolve_spec(
     n_rows: float,
     *,
     one_each: bool,
+    ordered: bool,
 ) -> NetworkSpec:
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
     return NetworkSpec(
         n_experts=resolve_experts(
-            e.n_experts,
-            e.n_clusters,
-            n_rows,
-            one_each=one_each,
-            image=is_image(shape, architecture),
+            e.n_experts, e.n_clusters, n_rows, one_each=one_each, ordered=ordered
         ),
         input_shape=shape,
         latent_dim=resolve_latent_dim(e.latent_dim, shape),
@@ -411,7 +414,7 @@ def check_same_whitening(fitted: Moments, estimator: Any) -> None:
 def _whitening(estimator: Any, moments: Moments) -> float | None:
     """Return the power of the whitening of rows that are, or are no, images."""
     e = estimator
-    shape = asked_shape(e.input_shape, moments.image)
+    shape = asked_shape(e.input_shape, moments.shape)
     return resolve_whitening(e.whitening, shape, e.architecture, e.reconstruction_loss)
 
 

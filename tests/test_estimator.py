@@ -294,24 +294,27 @@ def test_a_fit_does_not_depend_on_the_fit_before():
 
 
 @given(
-    n_rows=st.integers(1, 10**8), batch_size=st.integers(1, 4096), image=st.booleans()
+    n_rows=st.integers(1, 10**8), batch_size=st.integers(1, 4096), ordered=st.booleans()
 )
 def test_automatic_epochs_make_neither_too_few_nor_too_many_steps(
-    n_rows, batch_size, image
+    n_rows, batch_size, ordered
 ):
-    epochs = resolve_epochs("auto", n_rows, batch_size, image=image)
-    steps, fewest = -(-n_rows // batch_size), 1000 if image else 300
+    epochs = resolve_epochs("auto", n_rows, batch_size, ordered=ordered)
+    steps, fewest = -(-n_rows // batch_size), 1000 if ordered else 300
     assert epochs >= 10
     assert steps * epochs >= fewest
     assert epochs <= 40 or steps * (epochs - 1) < fewest
     assert epochs in {10, 40} or steps * (epochs - 1) < 5000
 
 
-def test_experts_to_spare_need_fewer_images_than_rows():
+def test_experts_to_spare_need_fewer_rows_that_have_an_order():
     few = {"n_experts": "auto", "n_clusters": 4, "one_each": False}
     counts = [
-        [resolve_experts(n_rows=n, image=image, **few) for n in (249, 250, 749, 750)]
-        for image in (False, True)
+        [
+            resolve_experts(n_rows=n, ordered=ordered, **few)
+            for n in (249, 250, 749, 750)
+        ]
+        for ordered in (False, True)
     ]
     assert counts == [[4, 4, 4, 10], [4, 10, 10, 10]]
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from skmixae import MixAEClustering, presets
 
 X = load_digits().data[:200]
+WALKS = np.cumsum(np.random.default_rng(0).normal(size=(200, 60)), 1)
 
 
 def small(**params):
@@ -41,10 +42,19 @@ def test_images_that_are_recognised_are_those_whose_shape_is_given(architecture)
     assert found.get_params()["input_shape"] == "auto"
 
 
-def test_none_means_vectors():
-    vectors = small(input_shape=None).fit(X)
-    assert vectors.input_shape_ == (64,)
-    assert not np.allclose(vectors.predict_proba(X), small().fit(X).predict_proba(X))
+def test_series_that_are_recognised_are_those_whose_length_is_given():
+    found, given = small().fit(WALKS), small(input_shape=(60,)).fit(WALKS)
+    assert found.input_shape_ == given.input_shape_ == (60,)
+    assert_array_equal(found.predict_proba(WALKS), given.predict_proba(WALKS))
+    assert_array_equal(found.reconstruct(WALKS), given.reconstruct(WALKS))
+
+
+@pytest.mark.parametrize("rows", [X, WALKS])
+def test_none_means_vectors(rows):
+    vectors = small(input_shape=None).fit(rows)
+    assert vectors.input_shape_ == rows.shape[1:]
+    found = small().fit(rows)
+    assert not np.allclose(vectors.predict_proba(rows), found.predict_proba(rows))
 
 
 @pytest.mark.parametrize(
@@ -89,16 +99,19 @@ def test_training_goes_on_as_images_and_refuses_vectors():
     assert_array_equal(model.predict_proba(X), before)
 
 
-def test_what_was_found_survives_a_file_and_a_clone_asks_again(tmp_path):
-    model = small().fit(X)
+@pytest.mark.parametrize(("rows", "shape"), [(X, (8, 8)), (WALKS, (60,))])
+def test_what_was_found_survives_a_file_and_a_clone_asks_again(rows, shape, tmp_path):
+    model = small().fit(rows)
     model.save(tmp_path / "model.safetensors")
     again = MixAEClustering.load(tmp_path / "model.safetensors")
-    assert again.input_shape_ == (8, 8)
-    assert_array_equal(again.predict_proba(X), model.predict_proba(X))
-    again.set_params(warm_start=True).fit(X)
-    again.set_params(warm_start=False).partial_fit(X[:50])
-    noise = np.random.default_rng(0).normal(size=X.shape)
-    assert clone(again).fit(noise).input_shape_ == (64,)
+    assert again.input_shape_ == shape
+    assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
+    again.set_params(warm_start=True).fit(rows)
+    again.set_params(warm_start=False).partial_fit(rows[:50])
+    noise = np.random.default_rng(0).normal(size=rows.shape)
+    vectors = clone(again).fit(noise)
+    assert vectors.input_shape_ == rows.shape[1:]
+    assert vectors._moments.shape is None
 
 
 def test_convolutions_say_that_no_image_was_found():
@@ -114,6 +127,8 @@ def test_the_paper_reads_vectors_unless_it_is_told():
 def test_the_guess_is_said_aloud_to_whom_asks(capsys):
     small(verbose=1).fit(X)
     assert "images of 8 x 8; else input_shape=None" in capsys.readouterr().out
+    small(verbose=1).fit(WALKS)
+    assert "series of 60; else input_shape=None" in capsys.readouterr().out
     small(verbose=1, input_shape=(8, 8)).fit(X)
     assert "images" not in capsys.readouterr().out
     small().fit(X)

@@ -437,7 +437,8 @@ def test_a_file_keeps_each_parameter_with_its_type(name, value, tmp_path):
 def test_a_file_keeps_each_member_of_the_family_with_its_settings(name, tmp_path):
     settings = {n: (v + 0.5) / 2 for n, v in vars(MEMBERS[name]()).items()}
     change = MEMBERS[name](**settings)
-    estimator = new(input_shape=(6, 6), consistency=change).fit(X)
+    shape = (36,) if change.of_series else (6, 6)
+    estimator = new(input_shape=shape, consistency=change).fit(X)
     again = by_file(estimator, tmp_path)
     assert again.consistency == change != MEMBERS[name]()
     assert_same(estimator, again)

@@ -361,6 +361,18 @@ def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
     assert problem.n_clusters == 2
 
 
+def test_series_of_the_archive_are_read_from_both_of_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    first = tmp_path / "Waves_TRAIN.ts"
+    first.write_text("# Waves\n@data\n1.0,2.0:5,6:up\n")
+    (tmp_path / "Waves_TEST.ts").write_text("@data\n3.0,4.0:7,8:down\n1,1:1,1:up\n")
+    assert datasets.add_file(first) == "Waves"
+    problem = datasets.load("Waves")
+    assert problem.rows.tolist() == [[1, 2, 5, 6], [3, 4, 7, 8], [1, 1, 1, 1]]
+    assert problem.classes.tolist() == ["up", "down", "up"]
+    assert problem.n_clusters == 2
+
+
 def test_mixae_is_the_default_and_is_told_the_number_of_classes_alone():
     task = TASK._replace(input_shape=(2, 2))
     expected = MixAEClustering(3, random_state=7).get_params()

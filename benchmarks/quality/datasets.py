@@ -94,8 +94,15 @@ def add_file(path: Path) -> str:
     """Add a file of rows to the data sets, and return the name that it has there.
 
     Values are separated by commas, the last of a line is its class, and lines that
-    start with "@" say something else, as in KEEL's files.
+    start with "@" say something else, as in KEEL's files; their columns are brought to
+    one scale. Or a ``NAME_TRAIN.ts`` of the UCR archive, with ``NAME_TEST.ts`` beside:
+    series of one length, as they are, channel after channel.
     """
+    if path.suffix == ".ts":
+        name = path.stem.removesuffix("_TRAIN")
+        parts = [path, path.with_name(f"{name}_TEST.ts")]
+        DATASETS[name] = lambda: (*_read_series(parts), None)
+        return name
     DATASETS[path.stem] = partial(scaled, partial(_read, path))
     return path.stem
 
@@ -105,6 +112,18 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         lines = [line.rstrip("\n").split(",") for line in file if line[:1] != "@"]
     rows = np.array([line[:-1] for line in lines], dtype=np.float64)
     return rows, np.array([line[-1].strip() for line in lines])
+
+
+def _read_series(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    lines = [
+        line.split(":")
+        for path in paths
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip() and line[0] not in "@#"
+    ]
+    rows = [",".join(channels).split(",") for *channels, _ in lines]
+    classes = np.array([line[-1].strip() for line in lines])
+    return np.array(rows, dtype=np.float32), classes
 
 
 def load(name: str, max_rows: int | None = None) -> Problem:

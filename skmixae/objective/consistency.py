@@ -95,7 +95,7 @@ def warp(
     x: Tensor,
     generator: torch.Generator,
     *,
-    series_shape: tuple[int, int],
+    series_shape: tuple[int, ...],
     center: Tensor,
     **limits: float,
 ) -> Tensor:

@@ -3,7 +3,6 @@
 from .agglomeration import Agglomeration, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
 from .evidence import Evidence
-from .images import image_shape
 from .initialisation import (
     STARTS,
     Teaching,
@@ -24,6 +23,7 @@ from .loop import (
     train,
     train_epoch,
 )
+from .shapes import shape_of
 from .threads import fed_threads
 from .whitening import mostly_zeros, principal_axes
 
@@ -50,9 +50,9 @@ __all__ = [
     "as_probabilities",
     "autocast",
     "fed_threads",
-    "image_shape",
     "mostly_zeros",
     "principal_axes",
+    "shape_of",
     "shared_rows",
     "subset_labels",
     "train",

@@ -128,7 +128,7 @@ class Moments:
 
     ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened; by
     which power, and to how many coordinates at most (0 of "auto"), is noted beside, and
-    as images of what height and width rows were recognised, if they were.
+    the shape that rows were recognised to have, if they were.
     """
 
     n_rows: int = 0
@@ -141,7 +141,7 @@ class Moments:
     directions: bool = False
     whitening: float | None = None
     n_components: int = 0
-    image: tuple[int, int] | None = None
+    shape: tuple[int, ...] | None = None
 
     def update(self, rows: Array) -> None:
         """Take rows (b, features) into account."""
@@ -165,10 +165,11 @@ class Moments:
     @property
     def recognised(self) -> str | None:
         """What rows were taken for though nobody said so, for people to read."""
-        if self.image is None:
+        if self.shape is None:
             return None
-        height, width = self.image
-        return f"rows are read as images of {height} x {width}; else input_shape=None"
+        kind = "images" if len(self.shape) > 1 else "series"
+        size = " x ".join(map(str, self.shape))
+        return f"rows are read as {kind} of {size}; else input_shape=None"
 
     def scaling(self, loss: str) -> Scaling:
         """Return what is done to rows that are to be reconstructed by a loss."""

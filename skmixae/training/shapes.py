@@ -1,4 +1,4 @@
-"""Whether rows of numbers are images that somebody has unrolled."""
+"""Whether rows of numbers have an order: unrolled images, and series."""
 
 from __future__ import annotations
 
@@ -10,44 +10,50 @@ from .batches import Rows
 # The sides of an image have so many pixels at least, and one is so many times as long
 # as the other at most.
 SHORTEST_SIDE, MOST_OBLONG = 8, 2
+# Series are longer than this: of fewer features, neighbours may be alike by chance.
+SHORTEST_SERIES = 50
 # Of wider rows nobody asks.
-WIDEST_IMAGE = 1 << 14
+WIDEST = 1 << 14
 # The look is at so many rows and pixels at most, and at so many values: of wide rows
 # there are then fewer, and some fifty are enough.
 ROWS_SEEN = PIXELS_SEEN = 1000
 VALUES_SEEN = 1 << 21
-# Of an image, so many pixels are most like one that they touch, with so many of these
-# beside them, and so many above or below. Handwritten digits have .8 and .2 at least,
-# photographs 1.0 and .14, and anything else that was tried .1 of one of them at most.
+# So many features are most like one that they touch: of an image, with so many of these
+# beside them, and so many above or below; of a series, all before them or after.
+# Handwritten digits have .8 and .2 at least, photographs 1.0 and .14, and anything else
+# that was tried .1 of one of them at most. Series have .56 to 1.0, of which the least
+# are six channels of moves, and other tables of their width .27 at most.
 TOUCHING, EITHER_WAY = 0.5, 0.1
 # Pixels that vary by no more than so much of what the strongest does are not asked:
 # borders of one colour, but for the noise of a scan.
 FAINT = 0.05
 
 
-def image_shape(rows: Rows) -> tuple[int, int] | None:
-    """Return height and width of the images (n, height * width) that rows are, if any.
+def shape_of(rows: Rows) -> tuple[int, ...] | None:
+    """Return the shape of rows that have an order, None of those that have none.
 
-    Rows are images of a width if most features are most correlated with one that they
-    touch in an image of that width. Series have such neighbours in one direction
-    alone, and with a wrong width so have images.
+    It is the height and width of images, of which a width is right if most features are
+    most correlated with one that they touch in an image of that width. Series have such
+    neighbours in one direction alone, and with a wrong width so have images. The shape
+    of a series is its length.
     """
-    sides = _sides(rows.n_features)
-    if not sides:
+    n = rows.n_features
+    sides = _sides(n)
+    if n > WIDEST or (not sides and n <= SHORTEST_SERIES):
         return None
     pairs = _most_alike(rows)
     touching = {s: _touching(pairs, width=s[1]) for s in sides}
-    found = max(touching, key=lambda s: sum(touching[s]))
-    beside, above = touching[found]
-    if beside + above < TOUCHING or min(beside, above) < EITHER_WAY:
-        return None
-    return found
+    if touching:
+        found = max(touching, key=lambda s: sum(touching[s]))
+        beside, above = touching[found]
+        if beside + above >= TOUCHING and min(beside, above) >= EITHER_WAY:
+            return found
+    along, _ = _touching(pairs, width=n)
+    return (n,) if n > SHORTEST_SERIES and along >= TOUCHING else None
 
 
 def _sides(n_features: int) -> list[tuple[int, int]]:
     """Return all heights and widths that an image of so many pixels may have."""
-    if n_features > WIDEST_IMAGE:
-        return []
     longest = int(np.sqrt(n_features * MOST_OBLONG))
     return [
         (n_features // width, width)

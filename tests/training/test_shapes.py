@@ -1,4 +1,4 @@
-"""Rows recognised as images, against rows made to be some or none."""
+"""Rows recognised as images or series, against rows made to be some or none."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_sample_image
 from sklearn.feature_extraction.image import extract_patches_2d
 
-from skmixae.training import Rows, image_shape
-from skmixae.training import images as module
+from skmixae.training import Rows, shape_of
+from skmixae.training import shapes as module
 
 
 def images(height, width, n=300, seed=0, blur=1.0):
@@ -20,7 +20,7 @@ def images(height, width, n=300, seed=0, blur=1.0):
 
 
 def seen(X):
-    return image_shape(Rows(X))
+    return shape_of(Rows(X))
 
 
 SIDES = [(8, 8), (8, 16), (16, 8), (9, 14), (20, 20), (28, 28), (12, 24)]
@@ -69,12 +69,23 @@ def test_kinds_of_rows_are_read_alike(tmp_path):
     assert seen(X) == seen(csr_array(X)) == seen(mapped) == (8, 12)
 
 
-def others(rng):
-    """Rows that are no images, of numbers of features that images have."""
-    days = np.cumsum(rng.normal(size=(400, 24)), 1)
+def series(rng):
     time, phase = np.arange(256), rng.uniform(0, 6.3, (400, 1))
+    channels = np.cumsum(rng.normal(size=(400, 9, 16)), 2)
+    bump = np.exp(-np.square((np.arange(51) - rng.uniform(0, 51, (400, 1))) / 5))
+    return {
+        "random walks": np.cumsum(rng.normal(size=(400, 256)), 1),
+        "waves": np.sin(rng.uniform(0.01, 0.2, (400, 1)) * time + phase),
+        "channels of series": channels.reshape(400, -1),
+        "bumps": bump + 0.1 * rng.normal(size=bump.shape),
+    }
+
+
+def others(rng):
+    """Rows without an order, of numbers of features that images or series have."""
     factors = rng.normal(size=(400, 10)) @ rng.normal(size=(10, 256))
     words = rng.poisson(0.05, size=(400, 400)) * 1.0
+    days = np.cumsum(rng.normal(size=(400, 24)), 1)
     shuffled = images(16, 16, n=400)[:, rng.permutation(256)]
     channels = np.cumsum(rng.normal(size=(400, 9, 16)), 2)
     noise = rng.normal(size=(400, 256))
@@ -82,27 +93,32 @@ def others(rng):
         "noise": noise,
         "factors": factors + 0.1 * noise,
         "words": words,
-        "random walks": np.cumsum(noise, 1),
-        "waves": np.sin(rng.uniform(0.01, 0.2, (400, 1)) * time + phase),
         "days of hours": np.tile(days, 24) + 0.5 * rng.normal(size=(400, 576)),
-        "channels of series": channels.reshape(400, -1),
         "series of channels": channels.transpose(0, 2, 1).reshape(400, -1),
         "images out of order": shuffled,
         "one value": np.full((400, 64), 3.0),
         "few that vary": np.pad(images(8, 1, n=400), ((0, 0), (0, 56))),
         "one row": noise[:1],
+        "short series": np.cumsum(noise[:, :50], 1),
     }
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", series(np.random.default_rng(0)))
+def test_series_have_a_length_and_are_no_images(kind, seed):
+    X = series(np.random.default_rng(seed))[kind]
+    assert seen(X) == X.shape[1:]
+
+
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", others(np.random.default_rng(0)))
-def test_other_rows_are_no_images(kind, seed):
+def test_other_rows_have_no_order(kind, seed):
     assert seen(others(np.random.default_rng(seed))[kind]) is None
 
 
 @pytest.mark.parametrize("shape", [(7, 10), (8, 17), (1, 100)])
 def test_images_that_are_too_small_or_too_oblong_are_not_looked_for(shape):
-    assert seen(images(*shape)) is None
+    assert seen(images(*shape)) in {None, (shape[0] * shape[1],)}
 
 
 def test_only_some_of_many_rows_are_read(monkeypatch):
@@ -117,6 +133,6 @@ def test_only_some_of_many_rows_are_read(monkeypatch):
     monkeypatch.setattr(module, "VALUES_SEEN", 6099)
     assert seen(images(10, 10)) == (10, 10)
     assert read.pop() == 60
-    monkeypatch.setattr(module, "WIDEST_IMAGE", 99)
+    monkeypatch.setattr(module, "WIDEST", 99)
     assert seen(images(10, 10)) is None
     assert read == [100]
