@@ -55,6 +55,7 @@ def small(**params):
         "hidden_layer_sizes": (6,),
         "input_shape": (4, 4),
         "max_epochs": 2,
+        "n_init": 1,
         "batch_size": 20,
         "random_state": 0,
         "device": "cpu",
