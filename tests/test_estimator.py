@@ -23,9 +23,10 @@ from torch import nn
 import skmixae._fitting
 from skmixae import MixAEClustering
 from skmixae._parameters import resolve_epochs, resolve_experts
+from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.metrics import hungarian_accuracy_scorer
 from skmixae.objective import schedule
-from skmixae.training import TrainingDiverged
+from skmixae.training import Rows, TrainingDiverged
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -308,15 +309,29 @@ def test_automatic_epochs_make_neither_too_few_nor_too_many_steps(
 
 
 def test_experts_to_spare_need_fewer_rows_that_have_an_order():
-    few = {"n_experts": "auto", "n_clusters": 4, "one_each": False}
-    counts = [
-        [
-            resolve_experts(n_rows=n, ordered=ordered, **few)
-            for n in (249, 250, 749, 750)
-        ]
-        for ordered in (False, True)
-    ]
-    assert counts == [[4, 4, 4, 10], [4, 10, 10, 10]]
+    def counts(**params):
+        some = {"n_experts": "auto", "n_clusters": 4, "one_each": False} | params
+        return [resolve_experts(n_rows=n, **some) for n in (249, 250, 749, 750)]
+
+    assert counts() == [4, 4, 4, 10]
+    assert counts(ordered=True) == [4, 10, 10, 10]
+
+
+@pytest.mark.parametrize(("n_rows", "n_init"), [(1166, 3), (1167, 2), (1751, 1)])
+def test_few_images_are_begun_more_than_once(n_rows, n_init):
+    rows = Rows(np.random.default_rng(0).normal(size=(n_rows, 64)))
+
+    def restarts(**params):
+        model = MixAEClustering(2, **params)
+        problem = resolve_problem(model, rows, resolve_moments(model, rows))
+        return [restart.start for restart in problem.restarts()]
+
+    few = ["random"] * n_init
+    assert restarts(input_shape=(8, 8)) == restarts(input_shape=(64,)) == few
+    assert restarts(input_shape=(8, 8), init="random") == few
+    assert restarts(input_shape=(8, 8), n_init=4) == ["random"] * 4
+    assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
+    assert restarts(input_shape=None) == ["random"]
 
 
 @quiet
