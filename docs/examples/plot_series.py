@@ -2,9 +2,10 @@
 Time series
 ===========
 
-Windows of a sensor begin anywhere in a period. Convolutional experts read them
-(``architecture="conv1d"``), and a function of our own says what must not matter: that a
-window is shifted, and how strong its signal is.
+Of series, it must not matter that one comes a little sooner, faster or louder
+(:class:`skmixae.consistency.Warp`). These windows of a sensor begin anywhere in a
+period, which is more than a little: a function of our own says so, and convolutional
+experts read them (``architecture="conv1d"``).
 """
 
 import matplotlib.pyplot as plt
