@@ -42,6 +42,8 @@ model = MixAEClustering(
     architecture="conv1d",
     conv_channels=(8, 16),
     consistency=shifted,
+    max_epochs=75,
+    n_init=1,
     device="cpu",  # where the function makes its tensors
     random_state=0,
 ).fit(X)
