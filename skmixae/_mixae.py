@@ -225,12 +225,11 @@ class MixAEClustering(
         an object of `skmixae.consistency`, which has settings. "auto" is ["affine",
         "adversarial"] for images, ["warp", "adversarial"] for series, Masking(0.5)
         where ``directions`` is True and "adversarial" for other rows; None is no such
-        term.
-        A callable ``change(rows, generator)`` gets a batch as a tensor
+        term. A callable ``change(rows, generator)`` gets a batch as a tensor
         (b, \*input_shape) in the units of X, and a ``torch.Generator`` to draw from,
-        both on the training's device; it returns
-        changed rows of that shape. Divergences of several are added. Experts to spare
-        are merged by the first that is not "adversarial".
+        both on the training's device; it returns changed rows of that shape.
+        Divergences of several are added. Experts to spare are merged by the first that
+        is not "adversarial".
     consistency_weight : float, default=20.0
         The weight of the divergence between the assignments before and after.
     start_weight : float or "auto", default="auto"
@@ -283,9 +282,9 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start, unless they are held to it.
-        Of few images or series it is 3, or as many as make 3500 rows.
-        It is 2 where ``init="auto"`` tries two starts, and 5 for sums (``n_active``),
-        which are compared without the consistency.
+        Of few images or series it is 3, or as many as make 3500 rows. It is 2 where
+        ``init="auto"`` tries two starts, and 5 for sums (``n_active``), which are
+        compared without the consistency.
     init : str or array-like, default="auto"
         The start: "random" weights, as in the paper, or clusters that the mixture
         learns in the first tenth of the epochs, one for each expert: labels

@@ -18,7 +18,14 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 from torch import Tensor
 
 from .objective import AdversarialConsistency, Regulariser, View
-from .objective.consistency import affine, changed_by, jitter, mask, warp
+from .objective.consistency import (
+    changed_by,
+    jitter,
+    mask,
+    moved,
+    random_affine,
+    random_warp,
+)
 from .training import Rows, Scaling, Whitening
 
 __all__ = ["Adversarial", "Affine", "Consistency", "Jitter", "Masking", "Warp"]
@@ -96,6 +103,19 @@ def _setting(default: float, *limits: float | None, closed: str) -> Any:
     """Return the field of a number within limits."""
     accepted = Interval(Real, *limits, closed=closed)
     return field(default=default, metadata={"accepted": accepted})
+
+
+def _moved(
+    move: Callable[..., Tensor],
+    context: Context,
+    shape: tuple[int, ...],
+    limits: Consistency,
+) -> View:
+    """Return the view that moves rows of a shape, within the limits of a member."""
+    center = context.center
+    return lambda x, index, generator: moved(
+        x, generator, move, shape=shape, center=center, **vars(limits)
+    )
 
 
 @dataclass(frozen=True)
@@ -188,10 +208,7 @@ class Affine(Consistency):
 
     def view(self, context: Context) -> View:
         """Return the images, each moved at random on its own background."""
-        shape, center = (1, *context.input_shape)[-3:], context.center
-        return lambda x, index, generator: affine(
-            x, generator, image_shape=shape, center=center, **vars(self)
-        )
+        return _moved(random_affine, context, (1, *context.input_shape)[-3:], self)
 
 
 @dataclass(frozen=True)
@@ -294,10 +311,7 @@ class Warp(Consistency):
 
     def view(self, context: Context) -> View:
         """Return the series, each moved and strengthened at random."""
-        shape, center = (1, *context.input_shape)[-2:], context.center
-        return lambda x, index, generator: warp(
-            x, generator, series_shape=shape, center=center, **vars(self)
-        )
+        return _moved(random_warp, context, (1, *context.input_shape)[-2:], self)
 
 
 @dataclass(frozen=True)

@@ -68,50 +68,28 @@ class AdversarialConsistency:
 # ---------------------------------------------------------------------------
 
 
-def affine(
+def moved(
     x: Tensor,
     generator: torch.Generator,
+    move: Callable[..., Tensor],
     *,
-    image_shape: tuple[int, ...],
+    shape: tuple[int, ...],
     center: Tensor,
     **limits: float,
 ) -> Tensor:
-    """Return images (b, features), each turned, scaled, sheared and shifted.
+    """Return images or series (b, features), each moved as it is in the data.
 
     Parameters
     ----------
-    image_shape : tuple of int
-        ``(channels, height, width)``.
+    move : callable
+        `random_affine` or `random_warp`, whose the ``limits`` are.
+    shape : tuple of int
+        ``(channels, height, width)`` or ``(channels, length)``.
     center : Tensor of shape (features,)
         What the scaling of the rows took away: images move on their own background.
-    **limits
-        As of `random_affine`.
     """
-    images = (x + center).view(-1, *image_shape)
-    return random_affine(images, generator, **limits).flatten(1) - center
-
-
-def warp(
-    x: Tensor,
-    generator: torch.Generator,
-    *,
-    series_shape: tuple[int, ...],
-    center: Tensor,
-    **limits: float,
-) -> Tensor:
-    """Return series (b, features), each shifted, stretched, and louder or softer.
-
-    Parameters
-    ----------
-    series_shape : tuple of int
-        ``(channels, length)``.
-    center : Tensor of shape (features,)
-        What the scaling of the rows took away.
-    **limits
-        As of `random_warp`.
-    """
-    series = (x + center).view(-1, *series_shape)
-    return random_warp(series, generator, **limits).flatten(1) - center
+    rows = (x + center).view(-1, *shape)
+    return move(rows, generator, **limits).flatten(1) - center
 
 
 def jitter(x: Tensor, generator: torch.Generator, scale: float) -> Tensor:

@@ -12,15 +12,14 @@ from torch.nn import functional as F
 from skmixae.network import NetworkSpec, build_network
 from skmixae.objective import AdversarialConsistency
 from skmixae.objective.consistency import (
-    affine,
     changed_by,
     jitter,
     local_scale,
     mask,
+    moved,
     neighbour_distance,
     random_affine,
     random_warp,
-    warp,
 )
 from skmixae.objective.terms import divergence
 
@@ -316,9 +315,11 @@ def test_affine_moves_images_on_their_own_background():
     pictures = images()
     x = pictures.flatten(1) - center
     limits = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
-    out = affine(x, generator(5), image_shape=(2, 9, 9), center=center, **limits)
-    moved = random_affine(pictures, generator(5), **limits).flatten(1) - center
-    torch.testing.assert_close(out, moved, rtol=0, atol=100 * EPS)
+    out = moved(
+        x, generator(5), random_affine, shape=(2, 9, 9), center=center, **limits
+    )
+    expected = random_affine(pictures, generator(5), **limits).flatten(1) - center
+    torch.testing.assert_close(out, expected, rtol=0, atol=100 * EPS)
 
 
 # ---------------------------------------------------------------------------
@@ -383,9 +384,9 @@ def test_warps_move_series_as_they_are_in_the_data():
     center, series = torch.randn(2 * 12, generator=generator(3)), some_series()
     limits = {"shift": 0.1, "stretch": 0.1, "strength": 0.1}
     x = series.flatten(1) - center
-    out = warp(x, generator(5), series_shape=(2, 12), center=center, **limits)
-    moved = random_warp(series, generator(5), **limits).flatten(1) - center
-    torch.testing.assert_close(out, moved, rtol=0, atol=100 * EPS)
+    out = moved(x, generator(5), random_warp, shape=(2, 12), center=center, **limits)
+    expected = random_warp(series, generator(5), **limits).flatten(1) - center
+    torch.testing.assert_close(out, expected, rtol=0, atol=100 * EPS)
 
 
 # ---------------------------------------------------------------------------
@@ -494,11 +495,11 @@ def test_a_function_that_returns_something_else_is_told_what_to_return(bad, got)
 SMALL = {"rotation": 15.0, "scale": 0.15, "shear": 0.15, "shift": 0.12}
 MODEST = {"shift": 0.1, "stretch": 0.1, "strength": 0.1}
 VIEWS = {
-    "affine": lambda x, generator: affine(
-        x, generator, image_shape=(1, 6, 6), center=torch.zeros(36), **SMALL
+    "affine": lambda x, generator: moved(
+        x, generator, random_affine, shape=(1, 6, 6), center=torch.zeros(36), **SMALL
     ),
-    "warp": lambda x, generator: warp(
-        x, generator, series_shape=(2, 18), center=torch.zeros(36), **MODEST
+    "warp": lambda x, generator: moved(
+        x, generator, random_warp, shape=(2, 18), center=torch.zeros(36), **MODEST
     ),
     "jitter": lambda x, generator: jitter(x, generator, 0.25),
     "mask": lambda x, generator: mask(x, generator, 0.3),
