@@ -26,7 +26,7 @@ from .objective.consistency import (
     random_affine,
     random_warp,
 )
-from .training import Rows, Scaling, Whitening
+from .training import Rows, Scaling, Whitening, varying_window
 
 __all__ = ["Adversarial", "Affine", "Consistency", "Jitter", "Masking", "Warp"]
 
@@ -110,12 +110,11 @@ def _moved(
     context: Context,
     shape: tuple[int, ...],
     limits: Consistency,
+    **where: Any,
 ) -> View:
     """Return the view that moves rows of a shape, within the limits of a member."""
-    center = context.center
-    return lambda x, index, generator: moved(
-        x, generator, move, shape=shape, center=center, **vars(limits)
-    )
+    settings = {"shape": shape, "center": context.center, **vars(limits), **where}
+    return lambda x, index, generator: moved(x, generator, move, **settings)
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,9 @@ class Affine(Consistency):
     """A small random rotation, scaling, shear and shift of an image.
 
     Each is drawn evenly between minus and plus its limit, anew for each image. The
-    defaults are enough to undo the slant and the place of a stroke.
+    defaults are enough to undo the slant and the place of a stroke. All are about the
+    centre of the part of the images that varies, by more than a tenth of what the pixel
+    does that varies most: a border of one colour around it changes nothing.
 
     Parameters
     ----------
@@ -182,8 +183,8 @@ class Affine(Consistency):
         The largest shear, from 0: how far a row of pixels goes sideways for each pixel
         that it lies above the centre.
     shift : float, default=0.1
-        The largest shift, from 0 to 1, as a share of the image's sides. What comes in
-        has the colour of the border.
+        The largest shift, from 0 to 1, as a share of the sides of the part that varies.
+        What comes in has the colour of the border.
 
     Examples
     --------
@@ -208,7 +209,10 @@ class Affine(Consistency):
 
     def view(self, context: Context) -> View:
         """Return the images, each moved at random on its own background."""
-        return _moved(random_affine, context, (1, *context.input_shape)[-3:], self)
+        shape = (1, *context.input_shape)[-3:]
+        part = varying_window(context.rows, shape)
+        window = torch.tensor(part, dtype=torch.float32, device=context.device)
+        return _moved(random_affine, context, shape, self, window=window)
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,25 @@ def test_settings_of_affine_reach_the_images():
     assert ((moved + center)[:, 12] * 2).mean() < 0.9
 
 
+@pytest.mark.parametrize("faint", [0.0, 0.02])
+def test_a_border_changes_nothing_of_how_images_move_nor_does_its_noise(faint):
+    """Letters of 10 pixels in images of 28 were moved by a third of their size."""
+    rng = np.random.default_rng(0)
+    pictures = np.zeros((40, 8, 8))
+    pictures[:, 1:-1, 1:-1] = rng.uniform(size=(40, 6, 6))
+    framed = faint * rng.normal(size=(40, 14, 20))
+    framed[:, 5:-1, 3:-9] += pictures
+    (x, alone), (y, within) = (
+        changed(Affine(), rows.reshape(40, -1), shape=rows.shape[1:])
+        for rows in (pictures, framed)
+    )
+    alone = (alone - x).view(40, 8, 8)
+    within = (within - y).view(40, 14, 20)
+    error = (within[:, 5:-1, 3:-9] - alone).abs().max()
+    assert error < 1e-5 + 5 * faint
+    assert alone.abs().max() > 0.3
+
+
 def test_settings_of_warp_reach_the_series():
     """A ramp goes up or down by a shift; a stretch leaves its middle; all its mean."""
     ramp, still = np.tile(np.arange(16.0), (50, 1)), torch.zeros(50)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from .terms import divergence
 
 # Rows further from their neighbours than so many times the average do not move more.
 SPARSEST = 2.0
+
+# The window that is all of an image, see `random_affine`.
+WHOLE = ((0.0, 1.0), (0.0, 1.0))
 
 Assign = Callable[[Tensor], Tensor]  # rows (b, features) -> logits (b, k)
 # Rows (b, features), their indices (b,) among all rows -> rows changed at random.
@@ -75,7 +79,7 @@ def moved(
     *,
     shape: tuple[int, ...],
     center: Tensor,
-    **limits: float,
+    **limits: Any,
 ) -> Tensor:
     """Return images or series (b, features), each moved as it is in the data.
 
@@ -195,8 +199,11 @@ def random_affine(
     scale: float,
     shear: float,
     shift: float,
+    window: Tensor | None = None,
 ) -> Tensor:
     """Turn, scale, shear and shift each image (b, c, h, w) at random.
+
+    About the centre of a window, so that a border around it changes nothing.
 
     Parameters
     ----------
@@ -205,19 +212,26 @@ def random_affine(
     scale, shear : float
         Largest relative change of size, and largest shear.
     shift : float
-        Largest shift, as a share of the image's side.
+        Largest shift, as a share of the window's sides.
+    window : Tensor of shape (2, 2), optional
+        Where it begins and ends, as shares of the width, and of the height. None is
+        all of the image.
     """
+    start, end = (images.new_tensor(WHOLE) if window is None else window).unbind(-1)
     draw = partial(_even, images, generator)
     angle = draw(math.radians(rotation))
     cos, sin = angle.cos(), angle.sin()
     turn = torch.stack([cos, -sin, sin, cos], -1).view(-1, 2, 2)
     stretch = torch.diag_embed(1 + draw(scale, 2))
     stretch[:, 0, 1] = draw(shear)
-    matrix = torch.cat([turn @ stretch, 2 * draw(shift, 2, 1)], -1)  # (b, 2, 3)
+    move = 2 * draw(shift, 2, 1) * (end - start).unsqueeze(-1)
+    matrix = torch.cat([turn @ stretch, move], -1)  # (b, 2, 3)
     # The grid's sides are both of length 2: of an oblong image, angles need its pixels.
     height, width = images.shape[-2:]
     matrix[:, 0, 1] *= height / width
     matrix[:, 1, 0] *= width / height
+    centre = start + end - 1
+    matrix[..., 2] += centre - (matrix[..., :2] * centre).sum(-1)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 

@@ -23,7 +23,7 @@ from .loop import (
     train,
     train_epoch,
 )
-from .shapes import shape_of
+from .shapes import shape_of, varying_window
 from .threads import fed_threads
 from .whitening import mostly_zeros, principal_axes
 
@@ -57,4 +57,5 @@ __all__ = [
     "subset_labels",
     "train",
     "train_epoch",
+    "varying_window",
 ]

@@ -24,9 +24,9 @@ VALUES_SEEN = 1 << 21
 # that was tried .1 of one of them at most. Series have .56 to 1.0, of which the least
 # are six channels of moves, and other tables of their width .27 at most.
 TOUCHING, EITHER_WAY = 0.5, 0.1
-# Pixels that vary by no more than so much of what the strongest does are not asked:
-# borders of one colour, but for the noise of a scan.
-FAINT = 0.05
+# Pixels that vary by no more than so much of what the strongest does are of a border:
+# of one colour, but for the noise of a scan.
+FAINT = 0.1
 
 
 def shape_of(rows: Rows) -> tuple[int, ...] | None:
@@ -52,6 +52,26 @@ def shape_of(rows: Rows) -> tuple[int, ...] | None:
     return (n,) if n > SHORTEST_SERIES and along >= TOUCHING else None
 
 
+def varying_window(
+    rows: Rows, shape: tuple[int, int, int]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the part of images (channels, height, width) that their border is around.
+
+    Where it begins and ends, as shares of the width, and of the height. It is the whole
+    where all images are the same.
+    """
+    varying = _is_varying(_centred(rows).std(0)).reshape(shape).any(0)
+    if not varying.any():
+        varying[:] = True
+    return _extent(varying.any(0)), _extent(varying.any(1))
+
+
+def _extent(varying: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return where pixels that vary begin and end along a side, as shares of it."""
+    places = np.flatnonzero(varying)
+    return places[0] / len(varying), (places[-1] + 1) / len(varying)
+
+
 def _sides(n_features: int) -> list[tuple[int, int]]:
     """Return all heights and widths that an image of so many pixels may have."""
     longest = int(np.sqrt(n_features * MOST_OBLONG))
@@ -66,13 +86,9 @@ def _sides(n_features: int) -> list[tuple[int, int]]:
 
 def _most_alike(rows: Rows) -> NDArray[np.intp]:
     """Return pairs (2, pixels): a feature, and the one most correlated with it."""
-    n = len(rows)
-    n_seen = min(n, ROWS_SEEN, VALUES_SEEN // rows.n_features)
-    some = np.linspace(0, n - 1, n_seen).astype(int)
-    x = rows.take(some).astype(np.float64)
-    x -= x.mean(0)
-    spread = np.sqrt(np.square(x).mean(0))
-    varying = np.flatnonzero(spread > FAINT * spread.max())
+    x = _centred(rows)
+    spread = x.std(0)
+    varying = np.flatnonzero(_is_varying(spread))
     if len(varying) < rows.n_features // 4:  # too few to tell
         return np.zeros((2, 0), dtype=np.intp)
     z = (x[:, varying] / spread[varying]).astype(np.float32)
@@ -80,6 +96,19 @@ def _most_alike(rows: Rows) -> NDArray[np.intp]:
     alike = z[:, seen].T @ z
     alike[np.arange(len(seen)), seen] = -np.inf
     return np.stack([varying[seen], varying[alike.argmax(1)]])
+
+
+def _is_varying(spread: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return spread > FAINT * spread.max()
+
+
+def _centred(rows: Rows) -> NDArray[np.float64]:
+    """Return some rows, evenly spread over all, each feature less its mean."""
+    n = len(rows)
+    n_seen = max(1, min(n, ROWS_SEEN, VALUES_SEEN // rows.n_features))
+    x = rows.take(np.linspace(0, n - 1, n_seen).astype(int)).astype(np.float64)
+    x -= x.mean(0)
+    return x
 
 
 def _touching(pairs: NDArray[np.intp], width: int) -> tuple[float, float]:

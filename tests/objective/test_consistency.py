@@ -205,7 +205,7 @@ def images(n=6, channels=2, height=9, width=9, seed=0):
     return torch.rand(n, channels, height, width, generator=generator(seed))
 
 
-def naive_affine(pictures, matrices):
+def naive_affine(pictures, matrices, centre):
     """Look up each pixel of each image where its matrix sends it, bilinearly.
 
     ``matrices`` (b, 2, 3) map places (x, y, 1), in pixels from the centre, to places.
@@ -214,10 +214,8 @@ def naive_affine(pictures, matrices):
     n, channels, height, width = pictures.shape
     out = np.zeros(pictures.shape)
     for i, r, c in np.ndindex(n, height, width):
-        place = [c - (width - 1) / 2, r - (height - 1) / 2, 1]
-        x, y = matrices[i] @ place
-        x = min(max(x + (width - 1) / 2, 0), width - 1)
-        y = min(max(y + (height - 1) / 2, 0), height - 1)
+        x, y = matrices[i] @ [c - centre[0], r - centre[1], 1] + centre
+        x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
         left, top = min(int(x), width - 2), min(int(y), height - 2)
         for rr, cc in ((0, 0), (0, 1), (1, 0), (1, 1)):
             share = abs(1 - rr - (y - top)) * abs(1 - cc - (x - left))
@@ -227,8 +225,11 @@ def naive_affine(pictures, matrices):
     return out
 
 
-def drawn_matrices(n, height, width, seed, limits):
-    """Repeat the draws: angle, two sizes, shear, two shifts, each even on ± limit."""
+def drawn_matrices(n, sides, seed, limits):
+    """Repeat the draws: angle, two sizes, shear, two shifts, each even on ± limit.
+
+    Of shifts the limit is times the ``sides``, a width and a height in pixels.
+    """
     source = generator(seed)
 
     def draw(limit, *shape):
@@ -242,7 +243,7 @@ def drawn_matrices(n, height, width, seed, limits):
         cos, sin = math.cos(angle[i]), math.sin(angle[i])
         stretch = np.array([[sizes[i, 0], shear[i]], [0, sizes[i, 1]]])
         matrices[i, :, :2] = np.array([[cos, -sin], [sin, cos]]) @ stretch
-        matrices[i, :, 2] = shifts[i].numpy().ravel() * [width, height]
+        matrices[i, :, 2] = shifts[i].numpy().ravel() * sides
     return matrices
 
 
@@ -257,12 +258,20 @@ def drawn_matrices(n, height, width, seed, limits):
     ],
 )
 @pytest.mark.parametrize(("height", "width"), [(9, 9), (6, 6), (9, 5)])
-def test_random_affine_equals_a_loop_over_images_and_pixels(limits, height, width):
+@pytest.mark.parametrize("window", [None, (1, 4, 2, 5), (0, 2, 0, 5)])
+def test_random_affine_equals_a_loop_over_images_and_pixels(
+    limits, height, width, window
+):
     limits = NOTHING | limits
     pictures = images(4, 2, height, width)
-    moved = random_affine(pictures, generator(5), **limits)
-    matrices = drawn_matrices(4, height, width, 5, limits)
-    expected = naive_affine(pictures, matrices)
+    left, right, top, bottom = window or (0, width, 0, height)
+    if window is not None:
+        corners = [[left / width, right / width], [top / height, bottom / height]]
+        window = torch.tensor(corners)
+    moved = random_affine(pictures, generator(5), window=window, **limits)
+    matrices = drawn_matrices(4, [right - left, bottom - top], 5, limits)
+    centre = np.array([left + right - 1, top + bottom - 1]) / 2  # of its pixels
+    expected = naive_affine(pictures, matrices, centre)
     # A place is rounded at the size of the image; a pixel changes by at most one.
     np.testing.assert_allclose(moved, expected, atol=100 * EPS)
 
@@ -307,6 +316,23 @@ def test_every_image_moves_in_its_own_way():
     for i in range(5):
         for j in range(i):
             assert (moved[i] - moved[j]).abs().max() > 0.01
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=4), st.integers(0, 99))
+def test_a_border_of_one_colour_around_the_window_changes_nothing(border, seed):
+    left, right, top, bottom = border
+    pictures = F.pad(images(3, 2, 6, 8, seed), (1, 1, 1, 1), value=0.4)  # 8 x 10
+    framed = F.pad(pictures, border, value=0.4)
+    height, width = framed.shape[-2:]
+    window = [[left / width, 1 - right / width], [top / height, 1 - bottom / height]]
+    limits = {"rotation": 15.0, "scale": 0.15, "shear": 0.3, "shift": 0.1}
+    alone = random_affine(pictures, generator(seed), **limits)
+    within = random_affine(
+        framed, generator(seed), window=torch.tensor(window), **limits
+    )
+    within = within[:, :, top : height - bottom, left : width - right]
+    torch.testing.assert_close(within, alone, rtol=0, atol=100 * EPS)
 
 
 def test_affine_moves_images_on_their_own_background():

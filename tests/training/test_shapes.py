@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_sample_image
 from sklearn.feature_extraction.image import extract_patches_2d
 
-from skmixae.training import Rows, shape_of
+from skmixae.training import Rows, shape_of, varying_window
 from skmixae.training import shapes as module
 
 
@@ -136,3 +136,45 @@ def test_only_some_of_many_rows_are_read(monkeypatch):
     monkeypatch.setattr(module, "WIDEST", 99)
     assert seen(images(10, 10)) is None
     assert read == [100]
+
+
+# ---------------------------------------------------------------------------
+# What their border is around
+# ---------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.integers(0, 6), min_size=4, max_size=4),
+    st.integers(1, 3),
+    st.floats(0, 0.05),
+    st.floats(-10, 10),
+)
+def test_window_is_what_varies_by_more_than_a_faint_noise(cut, channels, noise, colour):
+    left, right, top, bottom = cut
+    shape = channels, top + 5 + bottom, left + 4 + right
+    rng = np.random.default_rng(0)
+    X = colour + noise * rng.normal(size=(200, *shape))
+    # In one of the channels.
+    X[:, -1, top : top + 5, left : left + 4] += rng.normal(size=(200, 5, 4))
+    seen = varying_window(Rows(X.reshape(200, -1)), shape)
+    width, height = left + 4 + right, top + 5 + bottom
+    assert seen == (
+        (left / width, (left + 4) / width),
+        (top / height, (top + 5) / height),
+    )
+
+
+def test_window_is_where_any_pixel_varies_even_if_rows_and_columns_between_do_not():
+    X = np.zeros((9, 1, 5, 10))
+    X[0, 0, 1, 2] = X[1, 0, 3, 7] = 1
+    assert varying_window(Rows(X.reshape(9, -1)), (1, 5, 10)) == (
+        (0.2, 0.8),
+        (0.2, 0.8),
+    )
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_window_of_images_that_are_all_the_same_is_the_whole(n):
+    X = np.tile(np.arange(12.0), (n, 1))
+    assert varying_window(Rows(X), (1, 3, 4)) == ((0, 1), (0, 1))
