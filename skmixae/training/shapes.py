@@ -53,23 +53,20 @@ def shape_of(rows: Rows) -> tuple[int, ...] | None:
 
 
 def varying_window(
-    rows: Rows, shape: tuple[int, int, int]
+    rows: Rows, shape: tuple[int, ...]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the part of images (channels, height, width) that their border is around.
 
     Where it begins and ends, as shares of the width, and of the height. It is the whole
     where all images are the same.
     """
-    varying = _is_varying(_centred(rows).std(0)).reshape(shape).any(0)
-    if not varying.any():
-        varying[:] = True
-    return _extent(varying.any(0)), _extent(varying.any(1))
-
-
-def _extent(varying: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return where pixels that vary begin and end along a side, as shares of it."""
-    places = np.flatnonzero(varying)
-    return places[0] / len(varying), (places[-1] + 1) / len(varying)
+    height, width = shape[1:]
+    varying = _is_varying(_centred(rows).std(0)).reshape(shape)
+    _, down, along = np.nonzero(varying if varying.any() else ~varying)
+    return (
+        (along.min() / width, (along.max() + 1) / width),
+        (down.min() / height, (down.max() + 1) / height),
+    )
 
 
 def _sides(n_features: int) -> list[tuple[int, int]]:
