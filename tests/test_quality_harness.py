@@ -348,6 +348,21 @@ def test_of_uneven_images_every_second_class_is_a_sixth():
         np.testing.assert_array_equal(uneven.rows[uneven.classes == i], of_whole)
 
 
+def test_drawn_letters_are_the_same_each_time_and_have_a_faint_border():
+    pytest.importorskip("matplotlib")
+    from benchmarks.quality.letters import drawn_letters
+
+    rows, classes, shape = drawn_letters(300)
+    again, _, _ = drawn_letters(100)
+    np.testing.assert_array_equal(rows[:100], again)
+    assert len(np.unique(classes)) == 26
+    assert 0 <= rows.min() <= rows.max() <= 1
+    spread = rows.std(0).reshape(shape)
+    border = np.ones(shape, dtype=bool)
+    border[4:-4, 4:-4] = False
+    assert 0 < spread[border].min() <= spread[border].max() < 0.1 * spread.max()
+
+
 def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
     monkeypatch.setattr(command, "DATASETS", datasets.DATASETS)

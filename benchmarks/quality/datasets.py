@@ -58,6 +58,12 @@ def _uneven_images(name: str) -> Parts:
     return rows[kept], classes[kept], shape
 
 
+def _drawn_letters() -> Parts:
+    from benchmarks.quality.letters import drawn_letters  # needs matplotlib's fonts
+
+    return drawn_letters()
+
+
 def _table(load: Callable[..., Any]) -> Callable[[], Parts]:
     return partial(scaled, partial(load, return_X_y=True))
 
@@ -85,6 +91,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "aniso": partial(scaled, _sheared_blobs),
     "digits_uneven": partial(_uneven_images, "digits"),
     "usps_uneven": partial(_uneven_images, "usps"),
+    "drawn_letters": _drawn_letters,
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
 }
