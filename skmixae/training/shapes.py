@@ -24,6 +24,9 @@ VALUES_SEEN = 1 << 21
 # that was tried .1 of one of them at most. Series have .56 to 1.0, of which the least
 # are six channels of moves, and other tables of their width .27 at most.
 TOUCHING, EITHER_WAY = 0.5, 0.1
+# Of colour images, a pixel's three values one after the other, all may be most like one
+# of the same pixel (photographs 1.0). Of a series two in three are of the same three.
+CHANNELS, OF_ONE_PIXEL = 3, 0.9
 # Pixels that vary by no more than so much of what the strongest does are of a border:
 # of one colour, but for the noise of a scan.
 FAINT = 0.1
@@ -49,7 +52,9 @@ def shape_of(rows: Rows) -> tuple[int, ...] | None:
         if beside + above >= TOUCHING and min(beside, above) >= EITHER_WAY:
             return found
     along, _ = _touching(pairs, width=n)
-    return (n,) if n > SHORTEST_SERIES and along >= TOUCHING else None
+    one, other = pairs // CHANNELS
+    is_series = along >= TOUCHING and (one == other).mean() < OF_ONE_PIXEL
+    return (n,) if n > SHORTEST_SERIES and is_series else None
 
 
 def varying_window(

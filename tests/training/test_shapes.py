@@ -45,6 +45,15 @@ def test_parts_of_photographs_are_images(name, side):
     assert seen(parts.reshape(300, -1)) == (side, side)
 
 
+@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_pixels_of_three_colours_side_by_side_are_no_series(name, side):
+    parts = extract_patches_2d(
+        load_sample_image(name), (side, side), max_patches=300, random_state=0
+    )
+    assert seen(parts.reshape(300, -1)) is None
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 999), st.floats(0.01, 100), st.floats(-1000, 1000))
 def test_units_of_the_features_do_not_matter(seed, scale, shift):
