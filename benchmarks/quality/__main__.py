@@ -87,7 +87,7 @@ def new_parser() -> argparse.ArgumentParser:
     add("--seeds", type=positive, default=5, help="how many, from 0 (default: 5)")
     add("--out", type=Path, metavar="FILE", help="lines are appended to it")
     add("--threads", type=positive, default=1, help="of a run (default: 1)")
-    add("--limit", type=positive, metavar="ROWS", help="few rows, for a smoke test")
+    add("--limit", type=positive, metavar="ROWS", help="so many rows, drawn at random")
     add("--timeout", type=positive, metavar="SECONDS", help="of a run")
     add("--retry-errors", action="store_true", help="run what failed again")
     add(

@@ -75,7 +75,8 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
 - **The same rows for all methods,** as `skmixae.datasets` gives them (pixels in
   [0, 1], tf-idf in rows of length 1); scikit-learn's small tables and shapes
   and KEEL's standardised, the archive's as they are, one channel after the other.
-  Methods that take no sparse rows get them as an array.
+  Methods that take no sparse rows get them as an array. "1,000 rows of it" are drawn at
+  random, the same for all.
 - **The same clock for all methods:** seconds are those of `fit_predict` alone, after
   imports, loading and a fit of 300 rows of noise, which compiles and starts what is
   compiled and started once. Other work shared the two cores meanwhile, with some runs
