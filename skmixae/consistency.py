@@ -170,8 +170,9 @@ class Affine(Consistency):
 
     Each is drawn evenly between minus and plus its limit, anew for each image. The
     defaults are enough to undo the slant and the place of a stroke. All are about the
-    centre of the part of the images that varies, by more than a tenth of what the pixel
-    does that varies most: a border of one colour around it changes nothing.
+    centre of the part of the images that varies, so that a border around it changes
+    nothing: the pixels whose standard deviation is more than a tenth of the largest, in
+    at most 1000 rows, spread over all (in `partial_fit`, over the chunk).
 
     Parameters
     ----------

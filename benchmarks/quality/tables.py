@@ -67,7 +67,7 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
   that, were run again. Last, images are moved by shares of the part of them that
   varies, for letters drawn for that (`drawn_letters`): digits, even and uneven, MNIST
   and optdigits were run again, and ablations on digits. USPS, even and uneven, has no
-  border, and its labels are the same.
+  border, and its scores are the same to the last digit.
 - **Products in bfloat16, or not.** `precision="auto"` trains rows of more than 50
   features in bfloat16 where the processor has products of it. Two processors were
   used, with and without; lines that name no precision and have commits before 2332c47,
