@@ -14,6 +14,7 @@ from ._problem import Problem, own_randomness
 from .inference import Inference
 from .network import MixtureOfAutoencoders, subsets
 from .objective.mixture import OTHERS, MixtureObjective, Parts, weigh
+from .objective.terms import experts_of
 from .training import (
     STARTS,
     Agglomeration,
@@ -97,7 +98,8 @@ class _Fit:
 
     def train(self) -> None:
         """Go through the phases, until one is ended by a callback."""
-        problem, plan = self.problem, self.problem.plan
+        problem = self.problem
+        plan = problem.plan_for(self.rows, self.moments)
         objective = problem.objective(self.rows, self.moments)
         start = None if self.clusters is not None else self._start()
         if problem.as_even_as_start:
@@ -115,9 +117,11 @@ class _Fit:
         self._phase(plan, objective, self.validation)
         if refining is not None and self.run.stopped != "callback":
             self.tree = self._merged()
-            clusters = torch.from_numpy(self.tree.clusters).to(problem.device)
+            clusters = experts_of(torch.from_numpy(self.tree.clusters))
             settled = objective.schedule.settled()
-            refined = replace(objective, clusters=clusters, schedule=settled)
+            refined = replace(
+                objective, clusters=clusters.to(problem.device), schedule=settled
+            )
             self._phase(refining, refined, self.validation)
 
     def note(self, run: TrainingRun) -> None:

@@ -126,6 +126,17 @@ class Problem:
             n_active=n_active,
         )
 
+    def plan_for(self, rows: Rows, moments: Moments) -> TrainingPlan:
+        """Return the plan of a whole fit: its steps are replayed where they can be.
+
+        On a GPU, but not where a user's own layers or changes of rows run in them.
+        """
+        context = self._context(rows, moments)
+        ours = not callable(self.spec.architecture) and all(
+            member.is_recordable(context) for member in self.consistency
+        )
+        return replace(self.plan, replay=self.device.type == "cuda" and ours)
+
     @property
     def judging(self) -> Weights:
         """The weights by which restarts are compared.

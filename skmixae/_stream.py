@@ -17,6 +17,7 @@ from .training import (
     Moments,
     Randomness,
     Rows,
+    TrainingStep,
     fed_threads,
     train_epoch,
 )
@@ -57,15 +58,18 @@ class Stream:
         book = LabelBook(len(rows), k, device)
         threads = fed_threads(self.network, problem.batch_size)
         with own_randomness(seed, problem), threads:
+            objective = problem.objective(rows, moments, self.schedule)
+            randomness = Randomness.from_seed(seed, device)
+            step = TrainingStep(
+                self.network, objective, self.optimizer, randomness.tensors, book,
+                problem.plan.precision,
+            )  # fmt: skip
             terms = train_epoch(
                 self.network,
-                problem.objective(rows, moments, self.schedule),
+                step,
                 batches,
-                self.optimizer,
-                Randomness.from_seed(seed, device),
-                book,
+                randomness.rows,
                 progress=min(self.n_passes / max(problem.plan.max_epochs - 1, 1), 1),
-                precision=problem.plan.precision,
                 epoch=self.n_passes,
             )
         self.n_passes += 1
@@ -80,7 +84,7 @@ class Stream:
         return {
             "seed": self.seed,
             "n_passes": self.n_passes,
-            "schedule": None if memory is None else memory.cpu().numpy(),
+            "schedule": None if memory is None else memory.cpu().numpy().copy(),
             "optimizer": {
                 f"{i}.{name}": np.asarray(torch.as_tensor(value).cpu())
                 for i, values in moments.items()

@@ -26,7 +26,7 @@ from .objective.consistency import (
     random_affine,
     random_warp,
 )
-from .training import Rows, Scaling, Whitening, varying_window
+from .training import Batches, Rows, Scaling, Whitening, varying_window
 
 __all__ = ["Adversarial", "Affine", "Consistency", "Jitter", "Masking", "Warp"]
 
@@ -40,6 +40,11 @@ class Context:
     input_shape: tuple[int, ...]
     device: torch.device  # where batches are
     final: Scaling | None = None  # whitening, where batches have gone through it
+
+    @property
+    def plain(self) -> Batches:
+        """The rows before they are whitened, in one batch."""
+        return Batches(self.rows, self.scaling, len(self.rows), self.device)
 
     @property
     def center(self) -> Tensor:
@@ -86,13 +91,22 @@ class Consistency(ABC):
         if self.of_whitened or not isinstance(final, Whitening):
             return view
         again = final.after(context.scaling, context.device)
+        plain = context.plain.holding()
 
         def changed(x: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
-            rows = context.rows.take(index.cpu().numpy())
-            plain = torch.from_numpy(context.scaling.apply(rows)).to(x.device)
-            return again(view(plain, index, generator))
+            return again(view(plain.at(index), index, generator))
 
         return changed
+
+    def is_recordable(self, context: Context) -> bool:
+        """Whether the change needs nothing but what is on the device.
+
+        Steps of training can then be recorded on a GPU and replayed. Of a class of a
+        user's own that is not known.
+        """
+        by_rows = not self.of_whitened and isinstance(context.final, Whitening)
+        known = type(self) in MEMBERS.values()
+        return known and (not by_rows or context.plain.may_hold)
 
     def regulariser(self, context: Context) -> Regulariser | None:
         """Return the divergence itself where it is not simply that under `view`."""

@@ -154,7 +154,8 @@ class Inference:
         for best, log_assignment, errors in self._map(rows, look):
             assignment, log_clusters = log_assignment.exp(), log_assignment
             if self.merged:
-                log_clusters = terms.merged(log_assignment, self._clusters(best.device))
+                clusters = terms.experts_of(self._clusters(best.device))
+                log_clusters = terms.merged(log_assignment, clusters)
             labels[n_seen : n_seen + len(best)] = best.numpy()
             n_seen += len(best)
             sizes += self._counted(best.numpy())

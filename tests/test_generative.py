@@ -21,7 +21,7 @@ def small(n_clusters=3, **parameters):
     settings = {
         "hidden_layer_sizes": (24,), "latent_dim": 2, "batch_size": 32,
         "max_epochs": 60, "init": "kmeans", "n_experts": None, "n_init": 1,
-        "random_state": 0,
+        "random_state": 0, "device": "cpu",
     }  # fmt: skip
     return MixAEClustering(n_clusters, **(settings | parameters))
 

@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def page(lines: list[Line]) -> str:
     """Return the whole page."""
+    on_gpus, lines = halved(lines, on_gpu)
     plain = [line for line in lines if not line["parameters"]]
     parts = [PROTOCOL, "\n".join(provenance(lines))]
     if plain:
@@ -122,6 +123,7 @@ def page(lines: list[Line]) -> str:
     for name, there in grouped(plain, dataset_label).items():
         parts += [f"## {name}", describe(there), scores(there)]
     parts += section("Ablations", ABLATIONS, ablations(lines))
+    parts += section("On a GPU", ON_A_GPU, gpu_scores(on_gpus))
     parts += section("Objective and accuracy", CORRELATIONS, correlations(lines))
     parts += section("What went wrong", None, remarks(lines))
     return "\n\n".join(parts)
@@ -141,7 +143,9 @@ def section(title: str, introduction: str | None, body: str) -> list[str]:
 
 def latest(lines: Iterable[Line]) -> list[Line]:
     """Keep the newest line of each run, in the order of data sets and methods."""
-    newest = {results.key(line, with_version=False): line for line in lines}
+    newest = {
+        (results.key(line, with_version=False), on_gpu(line)): line for line in lines
+    }
 
     def place(name: str, known: Iterable[str]) -> tuple[int, str]:
         known = list(known)  # others, files of rows, come last
@@ -154,6 +158,19 @@ def latest(lines: Iterable[Line]) -> list[Line]:
             x["seed"],
         ),
     )  # fmt: skip
+
+
+def on_gpu(line: Line) -> bool:
+    """Tell whether a run used a GPU."""
+    return line.get("gpu") is not None
+
+
+def halved(
+    lines: Iterable[Line], by: Callable[[Line], bool]
+) -> tuple[list[Line], list[Line]]:
+    """Return the lines of which something is true, and the others."""
+    groups = grouped(lines, by)
+    return groups.get(True, []), groups.get(False, [])
 
 
 def label(line: Line) -> str:
@@ -281,6 +298,31 @@ def difference(pairs: list[tuple[Line, Line]], metric: str) -> str:
     return ("+" if np.mean(gains) >= 0 else "") + spread(gains, 3)
 
 
+ON_A_GPU = """\
+The same, trained on a GPU, whose own numbers are in the column of its memory. Starts of
+the graph of neighbours are found on the processor."""
+
+
+def gpu_scores(lines: list[Line]) -> str:
+    """Return what was found on a GPU and how fast, and on which."""
+    if not lines:
+        return ""
+    groups = grouped(lines, lambda x: (dataset_label(x), label(x)))
+    rows = [
+        [
+            f"{name}, `{method}`",
+            cell(there, "accuracy", 3),
+            cell(there, "nmi", 3),
+            cell(there, "seconds", 1),
+            cell(there, "gpu_memory_mb", 0),
+            str(len(done(there))),
+        ]
+        for (name, method), there in groups.items()
+    ]
+    header = ["", "ACC", "NMI", "seconds", "memory of the GPU, MB", "seeds"]
+    return "\n\n".join([markdown(header, rows), "\n".join(provenance(lines))])
+
+
 CORRELATIONS = f"""\
 Does the objective, which reads no labels, know the better seed? Spearman's rank
 correlation over seeds between accuracy and *minus* the objective (1: the lowest
@@ -335,8 +377,10 @@ def provenance(lines: list[Line]) -> list[str]:
     """Return the machines, the versions and the state of the code."""
     machines = distinct(
         f"{m['processor']}, {counted(m['cores'], 'core')}, "
-        f"{counted(m['threads'], 'thread')} a run, Python {m['python']}"
-        for m in (line["machine"] for line in lines)
+        f"{counted(m['threads'], 'thread')} a run, "
+        + (f"{line['gpu']}, " if on_gpu(line) else "")
+        + f"Python {m['python']}"
+        for line, m in ((line, line["machine"]) for line in lines)
     )
     packages = distinct(
         f"{name} {version}"

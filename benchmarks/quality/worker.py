@@ -45,6 +45,7 @@ def main(folder: Path) -> None:
     except Exception as error:
         outcome = {"error": f"{type(error).__name__}: {error}"}
     outcome["versions"] = versions()
+    outcome |= on_gpu()
     (folder / "outcome.json").write_text(json.dumps(outcome), "utf-8")
 
 
@@ -59,6 +60,8 @@ def run(job: dict[str, Any], rows: Any) -> tuple[np.ndarray, dict[str, Any]]:
     estimator = method.build(task).set_params(**ast.literal_eval(job["parameters"]))
     warm_up(method)
     before = memory(reset_peak=True)
+    if on_gpu():
+        sys.modules["torch"].cuda.reset_peak_memory_stats()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
@@ -117,6 +120,15 @@ def memory(reset_peak: bool = False) -> float:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def on_gpu() -> dict[str, Any]:
+    """Return the GPU that this process used, if any, and the most memory of it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    peak = torch.cuda.max_memory_allocated() / (1 << 20)
+    return {"gpu": torch.cuda.get_device_name(), "gpu_memory_mb": peak}
 
 
 def versions() -> dict[str, str]:

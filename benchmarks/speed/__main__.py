@@ -18,6 +18,7 @@ from benchmarks._report import positive
 from benchmarks.quality.runs import PINNED, machine, state_of_code
 from benchmarks.speed import fit, predict, scale, search, step
 from benchmarks.speed.clock import Result
+from skmixae._parameters import resolve_device
 
 SUITES: dict[str, Callable[..., Iterator[Result]]] = {
     "step": step.run,
@@ -42,12 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     for name in PINNED:  # of the processes that are started
         os.environ[name] = str(options.threads)
+    if options.device == "cpu":  # neither here nor in a process that is started
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    device = resolve_device(options.device).type
     about = {**machine(options.threads), "torch": torch.__version__, **state_of_code()}
+    if device == "cuda":
+        about["gpu"] = torch.cuda.get_device_name()
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     repeats = 1 if options.brief else options.repeats
     for suite in options.suite:
-        brief = BRIEF[suite] if options.brief else {}
-        for result in SUITES[suite](repeats, **brief):
+        settings = dict(BRIEF[suite]) if options.brief else {}
+        if suite == "step":  # the others fit on the fastest device that is left
+            settings["device"] = device
+        for result in SUITES[suite](repeats, **settings):
             print(told(result), flush=True)
             if options.out is not None:
                 line = asdict(result) | {
@@ -84,6 +92,8 @@ def new_parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="FILE", help="JSON lines are appended to it")
     add("--repeats", type=positive, default=7, help="of each timing (default: 7)")
     add("--threads", type=positive, default=2, help="of all that is timed (default: 2)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto",
+        help="what trains (default: a GPU of CUDA's where there is one)")  # fmt: skip
     add("--brief", action="store_true", help="tiny sizes, to see that it runs")
     return parser
 

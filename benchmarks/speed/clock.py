@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 # The side of the square matrices whose product is the ceiling.
-CEILING_SIZE = 2048
+CEILING_SIZE, GPU_CEILING_SIZE = 2048, 8192
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,18 @@ class Result:
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
-    """Return the seconds that a call takes."""
+    """Return the seconds that a call takes, what it leaves to a GPU included."""
+    settle()
     start = time.perf_counter()
     call()
+    settle()
     return time.perf_counter() - start
+
+
+def settle() -> None:
+    """Wait for a GPU that is in use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def side_by_side(
@@ -62,13 +70,21 @@ def side_by_side(
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def matrix_product(dtype: torch.dtype = torch.float32) -> Callable[[], torch.Tensor]:
+def matrix_product(
+    dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Callable[[], torch.Tensor]:
     """Return a call of one large product, whose rate no network can exceed."""
-    a, b = (torch.randn(CEILING_SIZE, CEILING_SIZE).to(dtype) for _ in range(2))
+    n = ceiling_size(device)
+    a, b = (torch.randn(n, n).to(device, dtype) for _ in range(2))
     out = torch.empty_like(a)
     return lambda: torch.mm(a, b, out=out)
 
 
-def rate(seconds: float) -> float:
+def ceiling_size(device: str) -> int:
+    """Return the side of the matrices of that product."""
+    return CEILING_SIZE if device == "cpu" else GPU_CEILING_SIZE
+
+
+def rate(seconds: float, device: str = "cpu") -> float:
     """Return the floating-point operations a second of that product."""
-    return 2 * CEILING_SIZE**3 / seconds
+    return 2 * ceiling_size(device) ** 3 / seconds

@@ -14,9 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks.quality import runs
 from benchmarks.quality.methods import Variant
 from benchmarks.speed.clock import Result, side_by_side
+from benchmarks.speed.step import NoBook
 from skmixae import MixAEClustering
 from skmixae._problem import new_network, resolve_moments, resolve_problem
-from skmixae.training import Batches, Rows, autocast, fed_threads
+from skmixae.training import Batches, Rows, fed_threads
 
 ROWS, FEATURES, EPOCHS = 20_000, 64, 4
 TRIED_EPOCHS = [1, 2, 4, 8, 16, 32]
@@ -67,25 +68,19 @@ def bare_epochs(model: MixAEClustering, X: np.ndarray):
     moments = resolve_moments(model, rows)
     problem = resolve_problem(model, rows, moments)
     network = new_network(problem, 0).train()
-    objective = problem.objective(rows, moments)
-    optimizer = problem.plan.optimizer(network)
     scaling = moments.scaling(problem.loss)
-    batches = Batches(rows, scaling, problem.batch_size, problem.device)
-    generator = torch.Generator().manual_seed(0)
+    batches = Batches(rows, scaling, problem.batch_size, problem.device).holding()
+    generator = torch.Generator(problem.device).manual_seed(0)
+    objective = problem.objective(rows, moments)
+    plan = problem.plan_for(rows, moments)
+    step = plan.new_step(network, objective, generator, NoBook())
     order = np.random.default_rng(0)
-
-    def epoch() -> None:
-        for index, x in batches.shuffled(order):
-            with autocast(x.device, problem.plan.precision):
-                step = objective.step(network, x, index, 0.0, generator)
-            optimizer.zero_grad(set_to_none=True)
-            step.terms.total.backward()
-            optimizer.step()
 
     def train(epochs: int) -> None:
         with fed_threads(network, problem.batch_size):  # as many as a fit takes
             for _ in range(epochs):
-                epoch()
+                for index, x in batches.shuffled(order):
+                    step(index, x, 0.0)
 
     return train
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from skmixae._parameters import resolve_precision
 from skmixae.network import MixtureOfAutoencoders, NetworkSpec, build_network
 from skmixae.objective import MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
-from skmixae.training import TrainingPlan, autocast
+from skmixae.training import TrainingPlan
+from skmixae.training.step import WARM_UP
 
 ALPHA, BETA = 2.0, 8.0
 # By how much the assignment network's weights are multiplied to have sure assignments.
@@ -58,10 +60,9 @@ class Shape:
             activation="relu",
         )
 
-    @property
-    def precision(self) -> torch.dtype:
-        """What the estimator trains such rows in, on this processor."""
-        return resolve_precision("auto", torch.device("cpu"), self.n_features)
+    def precision(self, device: str) -> torch.dtype:
+        """Return what the estimator trains such rows in, on this machine."""
+        return resolve_precision("auto", torch.device(device), self.n_features)
 
 
 SHAPES = [
@@ -79,8 +80,15 @@ SHARE_OF_CEILING = 0.65
 MOST_EXPERTS = [10, 20, 50, 100, 200]
 
 
+class NoBook:
+    """Takes no note of assignments: the plain way does not either."""
+
+    def note(self, index: torch.Tensor, assignment: torch.Tensor) -> None:
+        """Do nothing."""
+
+
 def ours(
-    shape: Shape, learning_rate: float = 1e-3
+    shape: Shape, learning_rate: float = 1e-3, device: str = "cpu"
 ) -> tuple[MixtureOfAutoencoders, Callable[[torch.Tensor], None]]:
     """Return our mixture and a call that trains it on a batch, as a fit does."""
     # Of these weights experts are used evenly enough, once assignments are sure.
@@ -88,23 +96,21 @@ def ours(
     if shape.sure:  # all logits begin next to zero
         with torch.no_grad():
             network.assignment.last.weight.mul_(SURE)
+    network.to(device)
     weights = Weights(1.0, ALPHA, BETA, 0.0)
     objective = MixtureObjective(Reconstruction("mse", 1.0), Constant(weights))
-    optimizer = TrainingPlan(1, learning_rate).optimizer(network)
-    generator = torch.Generator().manual_seed(0)
-    index = torch.arange(shape.batch)
-
-    def step(x: torch.Tensor) -> None:
-        with autocast(x.device, shape.precision):
-            out = objective.step(network, x, index, 0.0, generator)
-        optimizer.zero_grad(set_to_none=True)
-        out.terms.total.backward()
-        optimizer.step()
-
-    return network, step
+    plan = TrainingPlan(
+        1, learning_rate, precision=shape.precision(device), replay=device == "cuda"
+    )
+    generator = torch.Generator(device).manual_seed(0)
+    step = plan.new_step(network, objective, generator, NoBook())
+    index = torch.arange(shape.batch, device=device)
+    return network, lambda x: step(index, x, 0.0)
 
 
-def plain(shape: Shape) -> tuple[naive.Mixture, Callable[[torch.Tensor], None]]:
+def plain(
+    shape: Shape, device: str = "cpu"
+) -> tuple[naive.Mixture, Callable[[torch.Tensor], None]]:
     """Return the same mixture in the plain way, and a call that trains it."""
     torch.manual_seed(0)
     side = round(shape.n_features**0.5) if shape.channels else 0
@@ -114,7 +120,7 @@ def plain(shape: Shape) -> tuple[naive.Mixture, Callable[[torch.Tensor], None]]:
             for _ in range(shape.n_experts)
         ],
         shape.hidden[-1],
-    )
+    ).to(device)
     optimizer = torch.optim.AdamW(mixture.parameters(), 1e-3, weight_decay=0.0)
     return mixture, lambda x: naive.step(mixture, optimizer, x, ALPHA, BETA)
 
@@ -133,41 +139,51 @@ def operations(shape: Shape) -> int:
     return 2 * shape.batch * shape.n_experts * per_expert
 
 
-def batch(shape: Shape) -> torch.Tensor:
+def batch(shape: Shape, device: str = "cpu") -> torch.Tensor:
     """Return random rows."""
     rows = np.random.default_rng(0).normal(size=(shape.batch, shape.n_features))
-    return torch.from_numpy(rows.astype(np.float32))
+    return torch.from_numpy(rows.astype(np.float32)).to(device)
 
 
-def run(repeats: int, times: int = 5) -> Iterator[Result]:
+def run(repeats: int, times: int = 5, device: str = "cpu") -> Iterator[Result]:
     """Time each shape."""
     for shape in SHAPES:
-        x = batch(shape)
+        x, precision = batch(shape, device), shape.precision(device)
         # Nothing moves: each step has the work of the first, however many are timed.
-        (_, fast), (_, slow) = ours(shape, learning_rate=0.0), plain(shape)
+        (_, fast), (_, slow) = ours(shape, 0.0, device), plain(shape, device)
         calls = {"ours": partial(fast, x), "plain": partial(slow, x)}
-        ceiling = matrix_product(shape.precision)
+        ceiling = matrix_product(precision, device)
+        warm(calls, device)
         seconds = side_by_side({**calls, "product": ceiling}, repeats, times)
-        details = {"seconds": seconds, "precision": str(shape.precision)}
+        details = {"seconds": seconds, "precision": str(precision)}
         yield Result(
             "step", f"{shape}, against the plain way",
             seconds["plain"] / seconds["ours"], "x", shape.target, details=details,
         )  # fmt: skip
         if shape is SHAPES[0]:
-            reached = operations(shape) / seconds["ours"] / rate(seconds["product"])
+            fastest = rate(seconds["product"], device)
+            reached = operations(shape) / seconds["ours"] / fastest
             yield Result(
                 "step", f"{shape}, share of the ceiling", reached, "", SHARE_OF_CEILING,
                 details={**details, "operations": operations(shape)},
             )  # fmt: skip
-    yield growth(repeats, times)
+    yield growth(repeats, times, device)
 
 
-def growth(repeats: int, times: int) -> Result:
+def warm(calls: dict[str, Callable[[], Any]], device: str) -> None:
+    """Make the steps after which a GPU only replays."""
+    for call in calls.values() if device != "cpu" else ():
+        for _ in range(2 * WARM_UP):
+            call()
+
+
+def growth(repeats: int, times: int, device: str = "cpu") -> Result:
     """Return how much faster than K the seconds grow, from the fewest experts on."""
     shapes = [Shape(64, (48, 48), k, 256, 1.0) for k in MOST_EXPERTS]
-    x = batch(shapes[0])
-    steps = {str(s.n_experts): ours(s, learning_rate=0.0)[1] for s in shapes}
+    x = batch(shapes[0], device)
+    steps = {str(s.n_experts): ours(s, 0.0, device)[1] for s in shapes}
     calls = {k: partial(step, x) for k, step in steps.items()}
+    warm(calls, device)
     seconds = side_by_side(calls, repeats, times)
     first, last = MOST_EXPERTS[0], MOST_EXPERTS[-1]
     grown = (seconds[str(last)] / seconds[str(first)]) / (last / first)

@@ -23,9 +23,6 @@ from .terms import divergence
 # Rows further from their neighbours than so many times the average do not move more.
 SPARSEST = 2.0
 
-# The window that is all of an image, see `random_affine`.
-WHOLE = ((0.0, 1.0), (0.0, 1.0))
-
 Assign = Callable[[Tensor], Tensor]  # rows (b, features) -> logits (b, k)
 # Rows (b, features), their indices (b,) among all rows -> rows changed at random.
 View = Callable[[Tensor, Tensor, torch.Generator], Tensor]
@@ -217,7 +214,10 @@ def random_affine(
         Where it begins and ends, as shares of the width, and of the height. None is
         all of the image.
     """
-    start, end = (images.new_tensor(WHOLE) if window is None else window).unbind(-1)
+    if window is None:
+        start, end = images.new_zeros(2), images.new_ones(2)
+    else:
+        start, end = window.unbind(-1)
     draw = partial(_even, images, generator)
     angle = draw(math.radians(rotation))
     cos, sin = angle.cos(), angle.sin()
@@ -232,8 +232,7 @@ def random_affine(
     matrix[:, 1, 0] *= width / height
     centre = start + end - 1
     matrix[..., 2] += centre - (matrix[..., :2] * centre).sum(-1)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return sampled(images, matrix)
 
 
 def random_warp(
@@ -260,10 +259,32 @@ def random_warp(
     matrix[:, 0, 0] = 1 + draw(stretch)
     matrix[:, 0, 2] = 2 * draw(shift)  # the grid's side is of length 2
     rows = series.unsqueeze(2)  # images of one row of pixels
-    grid = F.affine_grid(matrix, list(rows.shape), align_corners=False)
-    moved = F.grid_sample(rows, grid, padding_mode="border", align_corners=False)
+    moved = sampled(rows, matrix)
     louder = 1 + draw(strength, 1, 1)
     return moved.squeeze(2).lerp(moved.mean(-1), 1 - louder)
+
+
+def sampled(images: Tensor, matrix: Tensor) -> Tensor:
+    """Return images (b, c, h, w) with pixels from where maps (b, 2, 3) put them.
+
+    The grid is that of `torch.nn.functional.affine_grid`, which waits for the device
+    where a side is a single pixel.
+    """
+    n, _, height, width = images.shape
+    across, down = (_centres(images, size) for size in (width, height))
+    grid = images.new_ones(n, height, width, 3)
+    grid[..., 0] = across
+    grid[..., 1] = down.unsqueeze(-1)
+    places = grid.flatten(1, 2).bmm(matrix.mT).unflatten(1, (height, width))
+    return F.grid_sample(images, places, padding_mode="border", align_corners=False)
+
+
+def _centres(like: Tensor, size: int) -> Tensor:
+    """Return the centres of so many pixels side by side from -1 to 1."""
+    if size == 1:
+        return like.new_zeros(1)
+    steps = torch.linspace(-1, 1, size, dtype=like.dtype, device=like.device)
+    return steps * (size - 1) / size
 
 
 def _even(

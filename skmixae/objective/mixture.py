@@ -111,8 +111,8 @@ class MixtureObjective:
         Each returns the divergence of the assignment under a change that it finds.
     views : sequence of callables
         Each changes rows, under which the divergence is added.
-    clusters : Tensor of shape (k,), optional
-        The cluster of each expert, once experts are merged: entropies, balance and
+    clusters : Tensor of shape (c, k), optional
+        Which experts each cluster has, once experts are merged: entropies, balance and
         consistency are then those of the clusters.
     evenness : float
         The most batch entropy that is rewarded.
@@ -140,7 +140,7 @@ class MixtureObjective:
         network: Network,
         x: Tensor,
         index: Tensor,
-        progress: float,
+        progress: float | Tensor,
         generator: torch.Generator,
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of training."""
@@ -248,7 +248,7 @@ class MixtureObjective:
         errors: Tensor,
         divergence: Tensor | None = None,
         *,
-        progress: float | None = None,
+        progress: float | Tensor | None = None,
         **others: Tensor,
     ) -> Step:
         """Weigh the terms, the ``others`` by their names; those not given are zero.
@@ -280,9 +280,14 @@ class MixtureObjective:
             weigh(weights, parts),
             weigh(base, parts).detach(),
             *(part.detach() for part in parts._replace(batch_entropy=rewarded)),
-            *(torch.as_tensor(w, device=errors.device) for w in weights),
+            *(as_scalar(w, errors) for w in weights),
         )
         return Step(row, self._shares(assignment.detach()))
+
+
+def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a number on the device of a tensor, without waiting for it."""
+    return value if isinstance(value, Tensor) else like.new_full((), value)
 
 
 def weigh(weights: Weights, parts: Parts) -> Tensor:

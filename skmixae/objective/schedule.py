@@ -39,14 +39,15 @@ class Constant:
     """The weights as given, from the first step to the last."""
 
     # What a schedule remembers of the steps, and how many numbers that is; on the
-    # device, for to read it would wait.
+    # device, for to read it would wait, and always in one place, for steps that are
+    # recorded.
     state: Tensor | None = None
     remembers = 0
 
     def __init__(self, weights: Weights) -> None:
         self.base = weights
 
-    def at(self, progress: float) -> Weights:
+    def at(self, progress: float | Tensor) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
         return self.base
 
@@ -65,7 +66,7 @@ class Held(Constant):
         super().__init__(base)
         self.weights = weights
 
-    def at(self, progress: float) -> Weights:
+    def at(self, progress: float | Tensor) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
         return self.weights
 
@@ -86,11 +87,11 @@ class Fading(Constant):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
-        self.progress = 0.0
+        self.progress: float | Tensor = 0.0
 
-    def at(self, progress: float) -> Weights:
+    def at(self, progress: float | Tensor) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
-        self.progress = min(progress, 1.0)
+        self.progress = _at_most_one(progress)
         if self.state is None:
             return self.base
         begun = self.state[1]
@@ -106,7 +107,8 @@ class Fading(Constant):
         entropy, begun = self.state.unbind()
         entropy = entropy.lerp(now, 1 - SURE_MEMORY)
         here = begun.clamp(max=self.progress)
-        self.state = torch.stack([entropy, torch.where(entropy < SURE, here, begun)])
+        begun = torch.where(entropy < SURE, here, begun)
+        self.state.copy_(torch.stack([entropy, begun]))
 
     def settled(self) -> Constant:
         """Return the schedule of a phase that follows: it stays where this one ends."""
@@ -120,9 +122,9 @@ class Anneal(Constant):
     reconstruction error gains, both linearly; the sample entropy matters throughout.
     """
 
-    def at(self, progress: float) -> Weights:
+    def at(self, progress: float | Tensor) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
-        done = (1 - FLOOR) * min(progress, 1.0)
+        done = (1 - FLOOR) * _at_most_one(progress)
         reconstruction = self.base.reconstruction * (FLOOR + done)
         faded = _with_balance(self.base, 1 - done)
         return faded._replace(reconstruction=reconstruction)
@@ -142,7 +144,7 @@ class Balanced(Constant):
 
     remembers = 3  # the magnitudes
 
-    def at(self, progress: float) -> Weights:
+    def at(self, progress: float | Tensor) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
         if self.state is None:
             return self.base
@@ -158,7 +160,13 @@ class Balanced(Constant):
         if self.state is None:
             self.state = now
         else:
-            self.state = self.state.lerp(now, 1 - BALANCED_MEMORY)
+            self.state.lerp_(now, 1 - BALANCED_MEMORY)
+
+
+def _at_most_one(progress: float | Tensor) -> float | Tensor:
+    if isinstance(progress, Tensor):
+        return progress.clamp(max=1.0)
+    return min(progress, 1.0)
 
 
 def _with_balance(weights: Weights, share: float | Tensor) -> Weights:

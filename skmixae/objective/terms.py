@@ -148,10 +148,15 @@ def responsibilities(errors: Tensor) -> Tensor:
 def merged(log_assignment: Tensor, clusters: Tensor) -> Tensor:
     """Log-probabilities of clusters (b, c) from those of their experts (b, k).
 
-    ``clusters`` (k,) is the cluster of each expert; none of them is empty.
+    ``clusters`` (c, k) says which experts each has, see `experts_of`; none is empty.
     """
-    others = F.one_hot(clusters).T == 0  # (c, k)
-    return log_assignment.unsqueeze(1).masked_fill(others, -math.inf).logsumexp(-1)
+    own = log_assignment.unsqueeze(1).masked_fill(~clusters, -math.inf)
+    return own.logsumexp(-1)
+
+
+def experts_of(clusters: Tensor) -> Tensor:
+    """Return which experts each cluster has (c, k), of the cluster of each (k,)."""
+    return F.one_hot(clusters).T.bool()
 
 
 def _log_n(n: int) -> float:

@@ -13,17 +13,16 @@ from .loop import (
     EpochReport,
     LabelBook,
     Monitor,
-    Objective,
     Randomness,
     Snapshot,
     TrainingDiverged,
     TrainingPlan,
     TrainingRun,
-    autocast,
     train,
     train_epoch,
 )
 from .shapes import shape_of, varying_window
+from .step import Objective, ReplayedStep, TrainingStep, autocast
 from .threads import fed_threads
 from .whitening import mostly_zeros, principal_axes
 
@@ -38,6 +37,7 @@ __all__ = [
     "Monitor",
     "Objective",
     "Randomness",
+    "ReplayedStep",
     "Rows",
     "Scaling",
     "Snapshot",
@@ -45,6 +45,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingPlan",
     "TrainingRun",
+    "TrainingStep",
     "Whitening",
     "agglomerate",
     "as_probabilities",

@@ -285,15 +285,20 @@ class Batches:
         On a processor those are the coordinates of whitened rows, which cost much and
         take little; on an accelerator all that fit, which then travel once.
         """
-        n, d = len(self.rows), self.scaling.n_coordinates
-        if 4 * n * d > self._affordable():
+        if not self.may_hold:
             return self
+        n, d = len(self.rows), self.scaling.n_coordinates
         held, n_seen = torch.empty(n, d, device=self.device), 0
         for block in self.rows.blocks():
             scaled = torch.from_numpy(self.scaling.apply(block))
             held[n_seen : n_seen + len(block)] = scaled
             n_seen += len(block)
         return replace(self, held=held)
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether all of the rows, scaled, are worth their memory on the device."""
+        return 4 * len(self.rows) * self.scaling.n_coordinates <= self._affordable()
 
     def _affordable(self) -> float:
         """Return how many bytes may be held on the device."""
@@ -316,12 +321,20 @@ class Batches:
             index = np.arange(start, min(start + size, n))
             yield self._batch(index if self.subset is None else self.subset[index])
 
+    def at(self, rows: Tensor) -> Tensor:
+        """Return the scaled rows (b, features) of an index (b,) on the device."""
+        if self.held is not None:
+            return self.held[rows]
+        return self._from_rows(rows.cpu().numpy())
+
     def _batch(self, index: NDArray[np.intp]) -> Batch:
         rows = torch.from_numpy(index).to(self.device, non_blocking=True)
-        if self.held is not None:
-            return Batch(rows, self.held[rows])
+        held = self.held
+        return Batch(rows, self._from_rows(index) if held is None else held[rows])
+
+    def _from_rows(self, index: NDArray[np.intp]) -> Tensor:
         x = torch.from_numpy(self.scaling.apply(self.rows.take(index)))
-        return Batch(rows, x.to(self.device, non_blocking=True))
+        return x.to(self.device, non_blocking=True)
 
 
 def shuffled_batches(

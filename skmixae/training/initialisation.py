@@ -280,7 +280,7 @@ class Teaching:
         network: Network,
         x: Tensor,
         index: Tensor,
-        progress: float,
+        progress: float | Tensor,
         generator: torch.Generator,
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of teaching."""

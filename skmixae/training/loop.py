@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -14,23 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .batches import Batches
-
-
-class Objective(Protocol):
-    """What the loop needs of an objective."""
-
-    def step(
-        self,
-        network: Any,
-        x: Tensor,
-        index: Tensor,
-        progress: float,
-        generator: torch.Generator,
-    ) -> Any:
-        """Return ``terms``, scalars whose first is minimised, and an assignment."""
-
-    def evaluate(self, network: Any, x: Tensor) -> Any:
-        """Return the same without a gradient."""
+from .step import Book, Objective, ReplayedStep, TrainingStep
 
 
 class Monitor(Protocol):
@@ -48,7 +30,8 @@ class TrainingPlan:
     """How long and how fast to train.
 
     ``learning_rate_decay`` is the share of the learning rate that is left in the last
-    epoch; it falls geometrically.
+    epoch; it falls geometrically. ``replay`` has steps recorded and replayed, see
+    `ReplayedStep`.
     """
 
     max_epochs: int
@@ -58,6 +41,7 @@ class TrainingPlan:
     tol: float = 0.0
     n_iter_no_change: int | None = None
     precision: torch.dtype = torch.float32
+    replay: bool = False
 
     def split(self, share: float) -> tuple[TrainingPlan, TrainingPlan]:
         """Return plans for the first ``share`` of the epochs, and for the others."""
@@ -84,12 +68,30 @@ class TrainingPlan:
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return Adam with decoupled weight decay over the network's parameters."""
+        parameters = list(network.parameters())
+        rate: float | Tensor = self.learning_rate
+        if self.replay:  # what is recorded reads it where it is
+            rate = torch.tensor(rate, device=parameters[0].device)
         return torch.optim.AdamW(
-            network.parameters(),
-            lr=self.learning_rate,
+            parameters,
+            lr=rate,
             weight_decay=self.weight_decay,
             fused=True,
+            capturable=self.replay,
         )
+
+    def new_step(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        generator: torch.Generator,
+        book: Book,
+    ) -> TrainingStep | ReplayedStep:
+        """Return a step of training with a fresh optimiser."""
+        step = TrainingStep(
+            network, objective, self.optimizer(network), generator, book, self.precision
+        )
+        return ReplayedStep(step, generator.device) if self.replay else step
 
 
 class EpochReport(NamedTuple):
@@ -165,8 +167,9 @@ class LabelBook:
 
         In the first pass there is no label before, and the share is NaN.
         """
-        usage, changed = self.usage.cpu().numpy(), self.n_changed.item()
-        self.usage = torch.zeros_like(self.usage)
+        # A copy: on a processor the numbers would be those that start anew.
+        usage, changed = self.usage.cpu().numpy().copy(), self.n_changed.item()
+        self.usage.zero_()
         self.n_changed.zero_()
         n_rows = usage.sum()
         share = math.nan if self.is_empty else changed / n_rows
@@ -246,8 +249,8 @@ def train(
         been done, and the network has the best weights from before.
     """
     run = TrainingRun()
-    optimizer = plan.optimizer(network)
     book = LabelBook(len(batches.rows), n_experts, batches.device)
+    step = plan.new_step(network, objective, randomness.tensors, book)
     best = Snapshot(network)
     try:
         for epoch in range(plan.max_epochs):
@@ -255,11 +258,10 @@ def train(
                 monitor.begin_epoch()
             progress = epoch / max(plan.max_epochs - 1, 1)
             rate = plan.learning_rate * plan.learning_rate_decay**progress
-            _set_learning_rate(optimizer, rate)
+            _set_learning_rate(step.optimizer, rate)
             terms = train_epoch(
-                network, objective, batches, optimizer, randomness, book,
-                progress=progress, precision=plan.precision, epoch=epoch,
-            )  # fmt: skip
+                network, step, batches, randomness.rows, progress=progress, epoch=epoch
+            )
             monitored = terms["objective"]
             if validation is not None:
                 monitored = evaluate(network, objective, validation)["objective"]
@@ -286,27 +288,18 @@ def train(
 
 def train_epoch(
     network: nn.Module,
-    objective: Objective,
+    step: TrainingStep | ReplayedStep,
     batches: Batches,
-    optimizer: torch.optim.Optimizer,
-    randomness: Randomness,
-    book: LabelBook,
+    order: np.random.Generator,
     *,
     progress: float,
-    precision: torch.dtype,
     epoch: int,
 ) -> dict[str, float]:
     """Pass over the batches once, in random order; return the mean terms."""
     network.train()
     record = Record()
-    for index, x in batches.shuffled(randomness.rows):
-        with autocast(x.device, precision):
-            step = objective.step(network, x, index, progress, randomness.tensors)
-        optimizer.zero_grad(set_to_none=True)
-        step.terms[0].backward()
-        optimizer.step()
-        record.note(step.terms, len(x))
-        book.note(index, step.assignment)
+    for index, x in batches.shuffled(order):
+        record.note(step(index, x, progress), len(x))
     _check_finite(network, record.table(), record.names, epoch)
     return record.means()
 
@@ -347,14 +340,7 @@ def _check_finite(
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-@contextmanager
-def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
-    """Compute products in a precision, and all else as it is given."""
-    if precision is torch.float32:
-        yield
-    else:
-        with torch.autocast(device.type, precision):
-            yield
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

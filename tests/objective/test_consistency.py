@@ -20,6 +20,7 @@ from skmixae.objective.consistency import (
     neighbour_distance,
     random_affine,
     random_warp,
+    sampled,
 )
 from skmixae.objective.terms import divergence
 
@@ -590,3 +591,12 @@ def test_the_adversary_touches_neither_the_input_nor_gradients(architecture):
         assert torch.equal(values, state[name]), name
     value.backward()
     assert all(p.grad is not None for p in network.assignment.parameters())
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 9), (1, 12), (7, 1), (1, 1)])
+def test_pixels_come_from_where_torch_has_them(size):
+    images = torch.rand(4, 2, *size, generator=generator(1))
+    matrix = torch.randn(4, 2, 3, generator=generator(2))
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    expected = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    assert torch.equal(sampled(images, matrix), expected)

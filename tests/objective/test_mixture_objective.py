@@ -18,6 +18,7 @@ from skmixae.objective import (
 from skmixae.objective.terms import (
     batch_entropy_ceiling,
     divergence,
+    experts_of,
     responsibilities,
 )
 
@@ -222,7 +223,7 @@ def test_distillation_teaches_the_assignment_and_no_decoder():
 
 def test_distillation_of_merged_experts_is_that_of_their_clusters():
     network, x = make_network(), rows()
-    clusters = torch.tensor([1, 0, 1])
+    clusters = experts_of(torch.tensor([1, 0, 1]))
     found = step(make_objective(DISTILLED, clusters=clusters), network, x).terms
     out = network(x)
     errors = (out.decoded.rows() - x[:, None]).square().mean(-1) / 0.5
@@ -276,7 +277,7 @@ def test_regularisers_are_added_and_weighed():
 def test_terms_of_merged_experts_are_those_of_their_clusters():
     """But the reconstruction: each expert still has its rows."""
     network, x = make_network(), rows()
-    clusters = torch.tensor([1, 0, 1])
+    clusters = experts_of(torch.tensor([1, 0, 1]))
     found = step(make_objective(clusters=clusters), network, x)
     plain = step(make_objective(), network, x)
     p = plain.assignment.double()
@@ -294,9 +295,8 @@ def test_a_border_between_experts_of_one_cluster_costs_no_consistency():
     network, x = make_network(), rows()
     views = [lambda x, index, generator: x + torch.randn(x.shape, generator=generator)]
     apart = step(make_objective(views=views), network, x).terms
-    together = step(
-        make_objective(views=views, clusters=torch.tensor([0, 0, 0])), network, x
-    ).terms
+    clusters = experts_of(torch.tensor([0, 0, 0]))
+    together = step(make_objective(views=views, clusters=clusters), network, x).terms
     assert apart.consistency > 1e-3
     assert together.consistency.item() == pytest.approx(0.0, abs=1e-5)
 

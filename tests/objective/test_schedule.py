@@ -185,3 +185,30 @@ def test_no_gradient_flows_through_balanced_weights():
     schedule.observe(terms[0], (terms[1], terms[2]))
     weights = schedule.at(0.5)
     assert not any(torch.as_tensor(weight).requires_grad for weight in weights)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_what_is_remembered_stays_where_it_is(name):
+    """Steps that are recorded read and write it there."""
+    schedule, place = SCHEDULES[name](BASE), None
+    for i in range(4):
+        observe(schedule, 1.0 + i, 0.2 / (1 + i), 0.9)
+        schedule.at(i / 4)
+        state = schedule.state
+        if state is not None:
+            assert place in (None, state.data_ptr())
+            place = state.data_ptr()
+            assert len(state) == schedule.remembers
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("progress", [*PROGRESS, 7.0])
+def test_progress_may_be_a_number_on_the_device(name, progress):
+    weights = []
+    for given_as in (float, torch.tensor):
+        schedule = SCHEDULES[name](BASE)
+        for sample in (0.9, 0.1, 0.05):
+            observe(schedule, 1.0, sample, 0.9)
+            schedule.at(given_as(progress))
+        weights.append([float(w) for w in schedule.at(given_as(progress))])
+    assert weights[0] == pytest.approx(weights[1], rel=1e-6)

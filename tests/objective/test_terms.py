@@ -374,8 +374,8 @@ def test_divergence_is_never_negative_and_zero_for_equals(log_p, seed):
 
 @pytest.mark.parametrize("clusters", [[0, 0, 1], [1, 0, 1], [0, 0, 0], [2, 0, 1]])
 def test_merged_equals_a_sum_over_the_experts_of_each_cluster(clusters):
-    p = assignments()
-    merged = terms.merged(p.log(), torch.tensor(clusters)).exp()
+    p, of_each = assignments(), terms.experts_of(torch.tensor(clusters))
+    merged = terms.merged(p.log(), of_each).exp()
     assert merged.shape == (N_ROWS, max(clusters) + 1)
     for row, found in zip(p.tolist(), merged.tolist(), strict=True):
         sums = [0.0] * len(found)
@@ -383,7 +383,7 @@ def test_merged_equals_a_sum_over_the_experts_of_each_cluster(clusters):
             sums[cluster] += share
         assert found == pytest.approx(sums)
     log_p = p.log().requires_grad_()
-    assert gradcheck(lambda x: terms.merged(x, torch.tensor(clusters)), log_p)
+    assert gradcheck(lambda x: terms.merged(x, of_each), log_p)
 
 
 def test_gradient_of_divergence():

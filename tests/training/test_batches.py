@@ -281,6 +281,16 @@ def test_held_batches_are_the_same_to_the_last_bit(subset, monkeypatch):
             assert torch.equal(a.x, b.x)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_rows_at_an_index_are_those_of_a_batch(kind, monkeypatch):
+    batches = batches_of(kind(data()), scaling=Scaling(np.ones(4), 2.0))
+    index = torch.tensor([7, 0, 7, 3])
+    expected = batches.scaling.apply(data()[index.numpy()])
+    assert_array_equal(batches.at(index), expected)
+    monkeypatch.setattr(Batches, "may_hold", True)
+    assert_array_equal(batches.holding().at(index), expected)
+
+
 def test_rows_are_held_where_whitening_leaves_little_of_them(monkeypatch):
     batches = batches_of(data(), scaling=whitening(4, 3))
     assert batches_of(data(), scaling=Scaling(np.zeros(4), 2.0)).holding().held is None
