@@ -168,11 +168,14 @@ def test_fits_keep_no_memory():
 
 @needs_a_gpu
 def test_fits_in_threads_do_not_meet():
-    alone = [small(random_state=seed).fit(DIGITS) for seed in range(3)]
+    """Where several streams are busy, sums are in another order, and no more."""
+    models = [
+        small(precision="float32", n_init=1, random_state=seed) for seed in range(3)
+    ]
+    alone = [model.fit(DIGITS).objective_ for model in models]
     with ThreadPoolExecutor(3) as pool:
-        together = pool.map(lambda seed: small(random_state=seed).fit(DIGITS), range(3))
-        for one, other in zip(alone, together, strict=True):
-            assert np.mean(one.labels_ == other.labels_) > 0.9
+        together = pool.map(lambda model: model.fit(DIGITS).objective_, models)
+        assert list(together) == pytest.approx(alone, abs=0.05)
 
 
 @needs_a_gpu

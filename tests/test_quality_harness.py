@@ -480,6 +480,19 @@ def test_the_newest_line_of_a_run_counts():
     assert [x["accuracy"] for x in tables.latest(lines)] == [0.75, 0.5]
 
 
+def test_a_run_on_a_gpu_stands_beside_those_of_the_processor():
+    gpu = {"gpu": "H", "gpu_memory_mb": 410.6, "seconds": 12.0}
+    lines = tables.latest([line(accuracy=0.5), line(accuracy=0.75, **gpu)])
+    assert [x["accuracy"] for x in lines] == [0.5, 0.75]
+    before, after = tables.page(lines).split("## On a GPU")
+    assert "0.500" in before
+    assert "0.750" not in before
+    assert "| 0.750 |" in after
+    assert "| 12.0 | 411 | 1 |" in after
+    assert "1 thread a run, H, Python 3" in after
+    assert "On a GPU" not in tables.page(tables.latest([line()]))
+
+
 def test_the_command_of_tables_writes_a_page(tmp_path, capsys):
     source, page = tmp_path / "results.jsonl", tmp_path / "docs" / "page.md"
     results.append(line(), source)
@@ -491,8 +504,8 @@ def test_the_command_of_tables_writes_a_page(tmp_path, capsys):
 
 def test_the_page_of_the_docs_is_made_of_the_lines_in_the_repository():
     written = runs.REPOSITORY / "docs" / "quality.md"
-    source = runs.REPOSITORY / "benchmarks" / "quality" / "measured.jsonl"
-    lines = results.read([source])
+    folder = runs.REPOSITORY / "benchmarks" / "quality"
+    lines = results.read([folder / "measured.jsonl", folder / "measured_gpu.jsonl"])
     assert written.read_text("utf-8") == tables.page(tables.latest(lines)) + "\n"
     assert not any(x["dirty"] for x in lines)
     # Parts are of their own interest, and no smoke tests; each is named as what it is.

@@ -299,8 +299,8 @@ def difference(pairs: list[tuple[Line, Line]], metric: str) -> str:
 
 
 ON_A_GPU = """\
-The same, trained on a GPU, whose own numbers are in the column of its memory. Starts of
-the graph of neighbours are found on the processor."""
+The same on a machine with a GPU, on which experts are trained there, and other noise is
+drawn. Starts from k-means or the graph of neighbours are found on the processor."""
 
 
 def gpu_scores(lines: list[Line]) -> str:
