@@ -373,7 +373,8 @@ class MixAEClustering(
         where it tells more, and the tree is of the clusters that there are in the end.
     expert_distances_ : ndarray of shape (n_experts - 1,)
         What each merge takes, in nats, from the information that the clusters of rows
-        carry about those of their views, and from the entropy of their sizes.
+        carry about those of their views. Which are merged is told by that, less some
+        of what each takes from the entropy of their sizes.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
         over all rows, and the weighted consistency and divergence from the start of

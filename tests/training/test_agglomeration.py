@@ -17,7 +17,7 @@ from skmixae.training import (
     agglomerate,
     shared_rows,
 )
-from skmixae.training.agglomeration import information_lost, sums_added
+from skmixae.training.agglomeration import SIZES, information_lost, sums_added
 
 
 class Gate(torch.nn.Module):
@@ -51,7 +51,7 @@ def naive_exchange(joint, groups):
                 for other in groups - {one}:
                     changed = {one - {expert}, other | {expert}}
                     moves.append((groups - {one, other}) | changed)
-        told = partial(naive_information, joint)
+        told = partial(naive_value, joint)
         best = max(moves, key=told, default=groups)
         if told(best) <= told(groups) + 1e-9:
             return groups
@@ -76,10 +76,13 @@ def merged(groups, a, b):
 
 
 def naive_value(joint, groups):
-    """Information and the entropy of the groups' sizes."""
+    """Information, less some of the entropy of the groups' sizes."""
     sizes = [sum(joint[i].sum() for i in group) for group in groups]
     entropy = -sum(size * np.log(size) for size in sizes if size > 0)
-    return naive_information(joint, groups) + entropy
+    experts = [{i} for i in range(len(joint))]
+    most = -sum(row.sum() * np.log(row.sum()) for row in joint if row.sum() > 0)
+    known = naive_information(joint, experts) / most if most > 0 else 0
+    return naive_information(joint, groups) - SIZES * known * entropy
 
 
 def naive_information(joint, groups):
@@ -115,9 +118,9 @@ def test_each_merge_takes_what_the_tree_says(m, seed, data):
     for node, (pair, distance) in enumerate(
         zip(tree.children, tree.distances, strict=True), start=m
     ):
-        before = naive_value(joint, list(nodes.values()))
+        before = naive_information(joint, list(nodes.values()))
         nodes[node] = nodes.pop(pair[0]) | nodes.pop(pair[1])
-        after = naive_value(joint, list(nodes.values()))
+        after = naive_information(joint, list(nodes.values()))
         assert distance == pytest.approx(before - after, abs=1e-9)
         if len(nodes) == n_clusters:
             groups = {frozenset(group) for group in nodes.values()}
@@ -131,7 +134,7 @@ def test_an_expert_merged_too_early_moves_to_where_it_belongs():
         joint = random_joint(6, seed)
         greedy = naive_groups(joint, 3)
         groups = as_groups(agglomerate(joint, 3).clusters)
-        gain = naive_information(joint, groups) - naive_information(joint, greedy)
+        gain = naive_value(joint, groups) - naive_value(joint, greedy)
         assert gain >= -1e-9
         n_moved += groups != greedy
         assert gain > 1e-9 or groups == greedy
@@ -162,6 +165,40 @@ def test_information_lost_is_the_difference_of_what_there_is(m):
             assert lost[a, b] == pytest.approx(before - after, abs=1e-12)
             assert lost[a, b] == pytest.approx(lost[b, a], abs=1e-12)
             assert lost[a, b] >= -1e-12
+
+
+def joint_of(sizes, n_experts, kept):
+    """Return a joint of experts, so many of each class, and the classes (m,).
+
+    A view keeps a share of the rows in their class, of which each expert of it gets as
+    much, and the rest goes to all classes alike.
+    """
+    classes = np.repeat(np.arange(len(sizes)), n_experts)
+    share = np.repeat(np.divide(sizes, n_experts), n_experts) / np.sum(sizes)
+    same = classes[:, None] == classes
+    within = same / same.sum(1, keepdims=True)
+    elsewhere = np.full_like(within, 1 / len(classes))
+    return share[:, None] * (kept * within + (1 - kept) * elsewhere), classes
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.9])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1, 1), (1, 1, 1, 1, 8, 8), (1, 2, 4, 8, 16), (1, 1, 60)]
+)
+def test_experts_of_one_class_are_merged_whatever_its_size(sizes, kept):
+    n_experts = np.maximum(1, np.divide(sizes, min(sizes)).astype(int) // 2)
+    joint, classes = joint_of(sizes, n_experts, kept)
+    groups = as_groups(agglomerate((joint + joint.T) / 2, len(sizes)).clusters)
+    assert groups == as_groups(classes)
+
+
+def test_experts_that_know_nothing_do_not_become_one_cluster():
+    """Nothing tells them apart; whatever is merged, it is not all that there is."""
+    rng = np.random.default_rng(0)
+    share = np.full(8, 1 / 8)
+    joint = np.outer(share, share) + 1e-5 * (noise := rng.random((8, 8))) / noise.sum()
+    joint = (joint + joint.T) / (2 * joint.sum())
+    assert np.bincount(agglomerate(joint, 3).clusters).max() <= 4
 
 
 def test_joint_is_left_as_it_was():
