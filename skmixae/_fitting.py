@@ -249,7 +249,7 @@ def merge_experts(
     randomness = Randomness.from_seed(0, problem.device)
     with own_randomness(0, problem):
         joint = shared_rows(network, batches, problem.view(rows, moments), randomness)
-    return agglomerate(joint, problem.n_clusters)
+    return agglomerate(joint, problem.n_clusters, evenly=problem.stays_even)
 
 
 def _named(

@@ -206,7 +206,8 @@ class MixAEClustering(
         unlike in size as the rows have them. "anneal" is the paper's advice: early,
         balance and assignment; late, reconstruction and certainty: the batch entropy
         fades while the reconstruction gains. "balanced" is its authors' rule that the
-        three terms stay of one magnitude, smoothed and clipped. "auto" is "fading"
+        three terms stay of one magnitude, smoothed and clipped. Where the balance
+        fades, experts are also merged into clusters of any size. "auto" is "fading"
         where the start is random and nothing else tells sizes, as ``cluster_sizes``
         would; otherwise, and in `partial_fit`, "constant".
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
@@ -373,8 +374,9 @@ class MixAEClustering(
         where it tells more, and the tree is of the clusters that there are in the end.
     expert_distances_ : ndarray of shape (n_experts - 1,)
         What each merge takes, in nats, from the information that the clusters of rows
-        carry about those of their views. Which are merged is told by that, less some
-        of what each takes from the entropy of their sizes.
+        carry about those of their views. Which are merged is told by that, with what
+        each takes from the entropy of their sizes added, or some of it taken off: see
+        ``entropy_schedule``.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
         over all rows, and the weighted consistency and divergence from the start of

@@ -90,6 +90,11 @@ class Problem:
     device: torch.device
     handicap: float = 0.0  # added to the objective where restarts are compared
 
+    @property
+    def stays_even(self) -> bool:
+        """Whether the balance of the clusters counts as much to the end."""
+        return self.schedule not in ("fading", "anneal")
+
     def restarts(self) -> list[Problem]:
         """Return the problem of each restart, from one start after the other."""
         starts = [self]

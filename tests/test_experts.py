@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 
-from skmixae import MixAEClustering
+from skmixae import MixAEClustering, _fitting
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -213,3 +213,24 @@ def test_a_fit_broken_off_while_refining_keeps_the_clusters_refined():
         np.bincount(merges[0].clusters)
     )
     assert model.predict(X).shape == (240,)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("constant", True), ("balanced", True), ("fading", False), ("anneal", False)],
+)
+def test_clusters_are_merged_evenly_unless_the_balance_fades(
+    schedule, expected, monkeypatch
+):
+    told = []
+
+    def watched(joint, n_clusters, *, evenly):
+        told.append(evenly)
+        return agglomerate(joint, n_clusters, evenly=evenly)
+
+    agglomerate = _fitting.agglomerate
+    monkeypatch.setattr(_fitting, "agglomerate", watched)
+    settings = SMALL | {"max_epochs": 4, "entropy_schedule": schedule}
+    MixAEClustering(3, n_experts=8, init="random", n_init=1, **settings).fit(X)
+    assert told
+    assert set(told) == {expected}

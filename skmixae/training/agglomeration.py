@@ -74,15 +74,19 @@ def shared_rows(
     return (joint + joint.T) / 2
 
 
-def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
+def agglomerate(
+    joint: NDArray[np.float64], n_clusters: int, *, evenly: bool
+) -> Agglomeration:
     """Merge experts so that their clusters tell most about one another.
 
     The information that a row's cluster carries about the cluster of its view is the
-    mutual information of ``joint``, H(c) - H(c | c'). It is largest for clusters of one
-    size, also where the rows have others; so some of H(c), the entropy of the sizes, is
-    taken off: see ``SIZES``. Each step merges the pair that loses least of
-    what is left (the agglomerative information bottleneck of Slonim and Tishby, 1999):
-    experts that share rows across their border, and small ones before large ones.
+    mutual information of ``joint``, H(c) - H(c | c'). Each step merges the pair that
+    loses least of it (the agglomerative information bottleneck of Slonim and Tishby,
+    1999): experts that share rows across their border, and small ones before large.
+
+    It is largest for clusters of one size, also where the rows have others. So some of
+    H(c), the entropy of the sizes, is taken off: see ``SIZES``. Or, ``evenly``, all of
+    it is added, as training rewards it.
 
     What is merged early may have been better placed elsewhere, once all is merged. So
     experts then move to other clusters, see `exchanged`, and the tree is that of these.
@@ -94,6 +98,8 @@ def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
         its view to expert b.
     n_clusters : int
         Where to cut.
+    evenly : bool
+        Whether clusters are wished to be of one size.
 
     Returns
     -------
@@ -101,9 +107,12 @@ def agglomerate(joint: NDArray[np.float64], n_clusters: int) -> Agglomeration:
         The whole tree; its clusters are numbered by their first expert.
     """
     joint = joint.astype(np.float64)
-    sizes = SIZES * told(joint)
-    tree = _merged(joint, np.zeros(len(joint), dtype=np.intp), n_clusters, sizes)
-    clusters = exchanged(joint, tree.clusters, sizes)
+    within = np.zeros(len(joint), dtype=np.intp)
+    # What is added tells small from large in an early merger. It has no part in the
+    # exchange: of experts that know little yet, it would make clusters even, no more.
+    sizes, later = (-1.0, 0.0) if evenly else [SIZES * told(joint)] * 2
+    tree = _merged(joint, within, n_clusters, sizes)
+    clusters = exchanged(joint, tree.clusters, later)
     if (clusters == tree.clusters).all():
         return tree
     return _merged(joint, clusters, n_clusters, sizes)

@@ -19,6 +19,9 @@ from skmixae.training import (
 )
 from skmixae.training.agglomeration import SIZES, information_lost, sums_added
 
+EITHER_WAY = pytest.mark.parametrize("evenly", [True, False])
+cut = partial(agglomerate, evenly=False)
+
 
 class Gate(torch.nn.Module):
     """Assigns by a fixed linear map."""
@@ -42,7 +45,7 @@ def as_groups(clusters):
     return {frozenset(np.flatnonzero(clusters == c).tolist()) for c in set(clusters)}
 
 
-def naive_exchange(joint, groups):
+def naive_exchange(joint, groups, weight):
     """Move the expert that gains most, until none does."""
     while True:
         moves = []
@@ -51,20 +54,20 @@ def naive_exchange(joint, groups):
                 for other in groups - {one}:
                     changed = {one - {expert}, other | {expert}}
                     moves.append((groups - {one, other}) | changed)
-        told = partial(naive_value, joint)
+        told = partial(naive_value, joint, weight)
         best = max(moves, key=told, default=groups)
         if told(best) <= told(groups) + 1e-9:
             return groups
         groups = best
 
 
-def naive_groups(joint, n_clusters):
+def naive_groups(joint, n_clusters, weight):
     """Merge sets of experts, computing what is lost from the experts anew."""
     groups = [{expert} for expert in range(len(joint))]
     while len(groups) > n_clusters:
         a, b = min(
             ((a, b) for a in range(len(groups)) for b in range(a)),
-            key=lambda pair: -naive_value(joint, merged(groups, *pair)),
+            key=lambda pair: -naive_value(joint, weight, merged(groups, *pair)),
         )
         groups = merged(groups, a, b)
     return {frozenset(group) for group in groups}
@@ -75,14 +78,18 @@ def merged(groups, a, b):
     return [*others, groups[a] | groups[b]]
 
 
-def naive_value(joint, groups):
-    """Information, less some of the entropy of the groups' sizes."""
+def naive_value(joint, weight, groups):
+    """Information, and the entropy of the groups' sizes with a weight."""
     sizes = [sum(joint[i].sum() for i in group) for group in groups]
     entropy = -sum(size * np.log(size) for size in sizes if size > 0)
+    return naive_information(joint, groups) + weight * entropy
+
+
+def naive_share(joint):
+    """The information of the experts as a share of their entropy."""
     experts = [{i} for i in range(len(joint))]
     most = -sum(row.sum() * np.log(row.sum()) for row in joint if row.sum() > 0)
-    known = naive_information(joint, experts) / most if most > 0 else 0
-    return naive_information(joint, groups) - SIZES * known * entropy
+    return naive_information(joint, experts) / most if most > 0 else 0
 
 
 def naive_information(joint, groups):
@@ -100,20 +107,26 @@ def naive_information(joint, groups):
 
 
 @settings(deadline=None, max_examples=40)
-@given(m=st.integers(1, 9), seed=st.integers(0, 1000), data=st.data())
-def test_clusters_equal_those_of_a_naive_loop(m, seed, data):
+@given(
+    m=st.integers(1, 9), seed=st.integers(0, 1000), evenly=st.booleans(), data=st.data()
+)
+def test_clusters_equal_those_of_a_naive_loop(m, seed, evenly, data):
     n_clusters = data.draw(st.integers(1, m))
     joint = random_joint(m, seed)
-    groups = as_groups(agglomerate(joint, n_clusters).clusters)
-    assert groups == naive_exchange(joint, naive_groups(joint, n_clusters))
+    groups = as_groups(agglomerate(joint, n_clusters, evenly=evenly).clusters)
+    first, then = (1, 0) if evenly else (-SIZES * naive_share(joint),) * 2
+    greedy = naive_groups(joint, n_clusters, first)
+    assert groups == naive_exchange(joint, greedy, then)
 
 
 @settings(deadline=None, max_examples=40)
-@given(m=st.integers(1, 9), seed=st.integers(0, 1000), data=st.data())
-def test_each_merge_takes_what_the_tree_says(m, seed, data):
+@given(
+    m=st.integers(1, 9), seed=st.integers(0, 1000), evenly=st.booleans(), data=st.data()
+)
+def test_each_merge_takes_what_the_tree_says(m, seed, evenly, data):
     n_clusters = data.draw(st.integers(1, m))
     joint = random_joint(m, seed)
-    tree = agglomerate(joint, n_clusters)
+    tree = agglomerate(joint, n_clusters, evenly=evenly)
     nodes = {i: {i} for i in range(m)}
     for node, (pair, distance) in enumerate(
         zip(tree.children, tree.distances, strict=True), start=m
@@ -127,23 +140,26 @@ def test_each_merge_takes_what_the_tree_says(m, seed, data):
             assert groups == as_groups(tree.clusters)
 
 
-def test_an_expert_merged_too_early_moves_to_where_it_belongs():
+@EITHER_WAY
+def test_an_expert_merged_too_early_moves_to_where_it_belongs(evenly):
     """Joints of which the greedy merger is not the best; all partitions tell that."""
     n_moved = 0
     for seed in range(60):
         joint = random_joint(6, seed)
-        greedy = naive_groups(joint, 3)
-        groups = as_groups(agglomerate(joint, 3).clusters)
-        gain = naive_value(joint, groups) - naive_value(joint, greedy)
+        first, then = (1, 0) if evenly else (-SIZES * naive_share(joint),) * 2
+        greedy = naive_groups(joint, 3, first)
+        groups = as_groups(agglomerate(joint, 3, evenly=evenly).clusters)
+        gain = naive_value(joint, then, groups) - naive_value(joint, then, greedy)
         assert gain >= -1e-9
         n_moved += groups != greedy
         assert gain > 1e-9 or groups == greedy
     assert 0 < n_moved < 60
 
 
+@EITHER_WAY
 @pytest.mark.parametrize("n_clusters", [1, 2, 5, 7])
-def test_tree_is_whole_wherever_it_is_cut(n_clusters):
-    tree = agglomerate(random_joint(7, 0), n_clusters)
+def test_tree_is_whole_wherever_it_is_cut(n_clusters, evenly):
+    tree = agglomerate(random_joint(7, 0), n_clusters, evenly=evenly)
     assert tree.children.shape == (6, 2)
     assert_array_equal(np.sort(tree.children.ravel()), np.arange(12))
     assert_array_equal(np.unique(tree.clusters), np.arange(n_clusters))
@@ -188,7 +204,7 @@ def joint_of(sizes, n_experts, kept):
 def test_experts_of_one_class_are_merged_whatever_its_size(sizes, kept):
     n_experts = np.maximum(1, np.divide(sizes, min(sizes)).astype(int) // 2)
     joint, classes = joint_of(sizes, n_experts, kept)
-    groups = as_groups(agglomerate((joint + joint.T) / 2, len(sizes)).clusters)
+    groups = as_groups(cut((joint + joint.T) / 2, len(sizes)).clusters)
     assert groups == as_groups(classes)
 
 
@@ -198,20 +214,20 @@ def test_experts_that_know_nothing_do_not_become_one_cluster():
     share = np.full(8, 1 / 8)
     joint = np.outer(share, share) + 1e-5 * (noise := rng.random((8, 8))) / noise.sum()
     joint = (joint + joint.T) / (2 * joint.sum())
-    assert np.bincount(agglomerate(joint, 3).clusters).max() <= 4
+    assert np.bincount(cut(joint, 3).clusters).max() <= 4
 
 
 def test_joint_is_left_as_it_was():
     joint = random_joint(5, 1)
     before = joint.copy()
-    agglomerate(joint, 2)
+    cut(joint, 2)
     assert_array_equal(joint, before)
 
 
 def test_experts_without_rows_join_others_and_make_no_cluster():
     joint = np.zeros((4, 4))
     joint[0, 0], joint[2, 2] = 0.6, 0.4
-    clusters = agglomerate(joint, 2).clusters
+    clusters = cut(joint, 2).clusters
     assert clusters[0] != clusters[2]
     assert set(clusters) == {0, 1}
 
@@ -219,8 +235,8 @@ def test_experts_without_rows_join_others_and_make_no_cluster():
 def test_renamed_tree_is_the_tree_of_the_reordered_experts():
     joint = random_joint(6, 2)
     order = np.random.default_rng(3).permutation(6)
-    tree = agglomerate(joint, 3)
-    other = agglomerate(joint[np.ix_(order, order)], 3)
+    tree = cut(joint, 3)
+    other = cut(joint[np.ix_(order, order)], 3)
     renamed = tree.renamed(order, np.arange(3))
     assert_array_equal(renamed.children, other.children)
     assert_allclose(renamed.distances, other.distances)
@@ -229,7 +245,7 @@ def test_renamed_tree_is_the_tree_of_the_reordered_experts():
 
 
 def test_aligned_clusters_take_the_numbers_of_those_they_share_most_experts_with():
-    tree = agglomerate(random_joint(7, 4), 3)
+    tree = cut(random_joint(7, 4), 3)
     numbers = np.array([2, 0, 1])
     before = numbers[tree.clusters]
     assert_array_equal(tree.aligned(before).clusters, before)
