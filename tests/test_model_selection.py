@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from scipy.sparse import coo_matrix
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
@@ -32,8 +32,7 @@ def kmeans(**params):
 
 def assert_same_selection(a, b):
     for name, column in a.to_dict().items():
-        # To the last bit but one: a worker adds up with fewer threads.
-        assert_allclose(column, b.to_dict()[name], rtol=1e-12, err_msg=name)
+        assert_array_equal(column, b.to_dict()[name], err_msg=name)
 
 
 # ---------------------------------------------------------------------------

@@ -133,32 +133,29 @@ def perform(
     told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     shape, image = row_shape(estimator)
     _, arrays["classes"] = np.unique(problem.classes, return_inverse=True)
-    line |= (
-        runs.NOTHING
-        | worker.on_gpu()
-        | {
-            "machine": runs.machine(threads),
-            "versions": versions(),
-            "n_rows": n,
-            "n_features": n_features,
-            "n_classes": problem.n_clusters,
-            "n_clusters": int(estimator.n_clusters),
-            "n_clusters_found": len(np.unique(estimator.labels_)),
-            "input_shape": shape,
-            "image": image,
-            "n_experts": len(estimator.expert_labels_),
-            "seconds": seconds,
-            "objective": float(estimator.objective_),
-            "estimator": " ".join(repr(estimator).split()),
-            "warnings": list(dict.fromkeys(told)),
-            "epochs": {
-                **{name: estimator.history_[name].tolist() for name in KEPT},
-                **scores_of(problem.classes, labels),
-            },
-            **score(problem.classes, estimator.labels_),
-            "purity": purity_score(problem.classes, estimator.labels_),
-        }
-    )
+    line |= runs.NOTHING | worker.on_gpu()
+    line |= {
+        "machine": runs.machine(threads),
+        "versions": versions(),
+        "n_rows": n,
+        "n_features": n_features,
+        "n_classes": problem.n_clusters,
+        "n_clusters": int(estimator.n_clusters),
+        "n_clusters_found": len(np.unique(estimator.labels_)),
+        "input_shape": shape,
+        "image": image,
+        "n_experts": len(estimator.expert_labels_),
+        "seconds": seconds,
+        "objective": float(estimator.objective_),
+        "estimator": " ".join(repr(estimator).split()),
+        "warnings": list(dict.fromkeys(told)),
+        "epochs": {
+            **{name: estimator.history_[name].tolist() for name in KEPT},
+            **scores_of(problem.classes, labels),
+        },
+        **score(problem.classes, estimator.labels_),
+        "purity": purity_score(problem.classes, estimator.labels_),
+    }
     return line, arrays
 
 

@@ -121,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def page(lines: list[Line]) -> str:
     """Return the whole page."""
-    on_gpus, lines = halved(lines, on_gpu)
+    on_gpus = [line for line in lines if on_gpu(line)]
+    lines = [line for line in lines if not on_gpu(line)]
     plain = [line for line in lines if not line["parameters"]]
     parts = [PROTOCOL, "\n".join(provenance(lines))]
     if plain:
@@ -171,14 +172,6 @@ def on_gpu(line: Line) -> bool:
     return line.get("gpu") is not None
 
 
-def halved(
-    lines: Iterable[Line], by: Callable[[Line], bool]
-) -> tuple[list[Line], list[Line]]:
-    """Return the lines of which something is true, and the others."""
-    groups = grouped(lines, by)
-    return groups.get(True, []), groups.get(False, [])
-
-
 def label(line: Line) -> str:
     """Write the method and its parameters."""
     return written(line["method"], line["parameters"])
@@ -222,6 +215,12 @@ def cell(lines: list[Line], name: str, digits: int) -> str:
     return spread(values, digits) if values else "–"
 
 
+def measures(lines: list[Line], digits: dict[str, int]) -> list[str]:
+    """Return a cell for each name, with so many digits, and the number of seeds."""
+    cells = [cell(lines, name, n) for name, n in digits.items()]
+    return [*cells, str(len(done(lines)))]
+
+
 def few(lines: list[Line]) -> str:
     """Say how many seeds, where they are few."""
     n = len(done(lines))
@@ -252,17 +251,12 @@ def describe(lines: list[Line]) -> str:
 
 def scores(lines: list[Line]) -> str:
     """Return the table of a data set, all metrics."""
+    digits = {
+        "accuracy": 3, "nmi": 3, "ari": 3, "n_clusters_found": 1, "seconds": 2,
+        "memory_mb": 0,
+    }  # fmt: skip
     rows = [
-        [
-            f"`{name}`",
-            cell(there, "accuracy", 3),
-            cell(there, "nmi", 3),
-            cell(there, "ari", 3),
-            cell(there, "n_clusters_found", 1),
-            cell(there, "seconds", 2),
-            cell(there, "memory_mb", 0),
-            str(len(done(there))),
-        ]
+        [f"`{name}`", *measures(there, digits)]
         for name, there in grouped(lines).items()
     ]
     header = ["", "ACC", "NMI", "ARI", "clusters", "seconds", "memory, MB", "seeds"]
@@ -314,15 +308,9 @@ def gpu_scores(lines: list[Line]) -> str:
     if not lines:
         return ""
     groups = grouped(lines, lambda x: (dataset_label(x), label(x)))
+    digits = {"accuracy": 3, "nmi": 3, "seconds": 1, "gpu_memory_mb": 0}
     rows = [
-        [
-            f"{name}, `{method}`",
-            cell(there, "accuracy", 3),
-            cell(there, "nmi", 3),
-            cell(there, "seconds", 1),
-            cell(there, "gpu_memory_mb", 0),
-            str(len(done(there))),
-        ]
+        [f"{name}, `{method}`", *measures(there, digits)]
         for (name, method), there in groups.items()
     ]
     header = ["", "ACC", "NMI", "seconds", "memory of the GPU, MB", "seeds"]
