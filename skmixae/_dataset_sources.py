@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
+from urllib.error import URLError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,7 @@ class Source:
     """Where a data set comes from and what it is."""
 
     filename: str | None  # in data_home; None where scikit-learn brings the data
+    stored: str  # the rows of that file, in words
     fetch: Callable[[str | None], Raw] | None  # from a cache folder
     prepare: Callable[[Any], Any]
     input_shape: tuple[int, ...] | None
@@ -118,6 +120,7 @@ _DIGIT_NAMES = tuple("0123456789")
 SOURCES = {
     "digits": Source(
         None,
+        "pixels in [0, 16]",
         _fetch_digits,
         _as_pixels_of(16),
         (8, 8),
@@ -128,6 +131,7 @@ SOURCES = {
     ),
     "mnist": Source(
         "mnist.npz",
+        "pixels in [0, 255]",
         _fetch_mnist,
         _as_pixels_of(255),
         (28, 28),
@@ -138,6 +142,7 @@ SOURCES = {
     ),
     "usps": Source(
         "usps.npz",
+        "pixels in [0, 1]",
         _fetch_usps,
         _as_pixels_of(1),
         (16, 16),
@@ -148,6 +153,7 @@ SOURCES = {
     ),
     "har": Source(
         "har.npz",
+        "features",
         _fetch_har,
         as_features,
         None,
@@ -165,6 +171,7 @@ SOURCES = {
     ),
     "newsgroups20": Source(
         "newsgroups20.npz",
+        "counts of terms",
         _fetch_newsgroups20,
         _as_tfidf,
         None,
@@ -196,6 +203,7 @@ SOURCES = {
     ),
     "reuters": Source(
         "reuters21578.npz",
+        "counts of terms",
         None,
         _as_tfidf,
         None,
@@ -231,12 +239,26 @@ def read_or_fetch(name: str, data_home: DataHome) -> Raw:
     if path is not None and path.is_file():
         return _read_file(path)
     if source.fetch is not None:
-        # SKMIXAE_DATA may be shared and read-only; only an explicit folder is a cache.
-        return source.fetch(os.fspath(data_home) if data_home else None)
+        try:
+            # SKMIXAE_DATA may be shared and read-only; only an explicit folder is a
+            # cache.
+            return source.fetch(os.fspath(data_home) if data_home else None)
+        except (URLError, ConnectionError, TimeoutError) as error:
+            raise ConnectionError(
+                f"The data set {name!r} could not be fetched: {error}. "
+                f"{_how_to_bring(source)}"
+            ) from error
     looked = path or "it nowhere: data_home is None and SKMIXAE_DATA is not set"
     raise FileNotFoundError(
         f"The data set {name!r} was not found and cannot be fetched. Looked for "
-        f"{looked}. Put a file {source.filename} with the arrays X (n_samples, "
-        "n_terms), counts, and y (n_samples,), integers from 0, in a folder, and name "
+        f"{looked}. {_how_to_bring(source)}"
+    )
+
+
+def _how_to_bring(source: Source) -> str:
+    """Say which file to bring where nothing can be fetched."""
+    return (
+        f"Put a file {source.filename} with the arrays X (n_samples, ...), "
+        f"{source.stored}, and y (n_samples,), integers from 0, in a folder, and name "
         "that folder by data_home or the environment variable SKMIXAE_DATA."
     )

@@ -138,6 +138,11 @@ def load_mnist(*, data_home: DataHome = None, return_X_y: bool = False) -> Datas
         ``target`` (n_samples,) int64 from 0, ``input_shape``, ``target_names`` and
         ``DESCR``, which tells the source.
 
+    Raises
+    ------
+    ConnectionError
+        If the set must be fetched, and cannot be.
+
     Examples
     --------
     >>> from skmixae.datasets import load_mnist
@@ -165,6 +170,11 @@ def load_usps(*, data_home: DataHome = None, return_X_y: bool = False) -> Datase
         ``data`` (9298, 256) float32 in [0, 1],
         ``target`` (n_samples,) int64 from 0, ``input_shape``, ``target_names`` and
         ``DESCR``, which tells the source.
+
+    Raises
+    ------
+    ConnectionError
+        If the set must be fetched, and cannot be.
 
     Examples
     --------
@@ -195,6 +205,11 @@ def load_har(*, data_home: DataHome = None, return_X_y: bool = False) -> Dataset
         ``data`` (10299, 561) float32 in [-1, 1],
         ``target`` (n_samples,) int64 from 0, ``input_shape``, ``target_names`` and
         ``DESCR``, which tells the source.
+
+    Raises
+    ------
+    ConnectionError
+        If the set must be fetched, and cannot be.
 
     Examples
     --------
@@ -230,6 +245,11 @@ def load_newsgroups20(
         ``data`` (18846, 2000) float32 CSR,
         ``target`` (n_samples,) int64 from 0, ``input_shape``, ``target_names`` and
         ``DESCR``, which tells the source.
+
+    Raises
+    ------
+    ConnectionError
+        If the set must be fetched, and cannot be.
 
     Examples
     --------

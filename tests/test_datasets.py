@@ -1,5 +1,7 @@
 """Data sets: one form for all, files, fallback to scikit-learn, synthetic ones."""
 
+from urllib.error import URLError
+
 import numpy as np
 import pytest
 import sklearn.datasets
@@ -213,6 +215,31 @@ def test_what_cannot_be_fetched_says_where_it_looked_and_what_to_do(
     monkeypatch.setenv("SKMIXAE_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="Put a file reuters21578"):
         load_reuters()
+
+
+@pytest.mark.parametrize("error", [URLError("no network"), TimeoutError("late")])
+def test_without_a_network_the_error_says_which_file_to_bring(
+    nowhere, monkeypatch, error
+):
+    def fetch_openml(**options):
+        raise error
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
+    with pytest.raises(ConnectionError, match=r"Put a file mnist\.npz") as caught:
+        load_mnist()
+    assert str(error) in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_an_error_of_the_disk_while_fetching_is_not_called_one_of_the_network(
+    nowhere, monkeypatch
+):
+    def fetch_openml(**options):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
+    with pytest.raises(PermissionError, match="read-only"):
+        load_mnist()
 
 
 # ---------------------------------------------------------------------------
