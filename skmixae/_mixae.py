@@ -208,8 +208,9 @@ class MixAEClustering(
         fades while the reconstruction gains. "balanced" is its authors' rule that the
         three terms stay of one magnitude, smoothed and clipped. Where the balance
         fades, experts are also merged into clusters of any size. "auto" is "fading"
-        where the start is random and nothing else tells sizes, as ``cluster_sizes``
-        would; otherwise, and in `partial_fit`, "constant".
+        where nothing tells sizes, for the start is random or there are experts to
+        spare, and ``cluster_sizes`` says nothing; otherwise, and in `partial_fit`,
+        "constant".
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
         Known proportions of the clusters, in any order. They replace the even sizes
         that the batch entropy prefers by cross-entropy, whichever expert takes which.

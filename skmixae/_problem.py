@@ -285,9 +285,10 @@ def resolve_problem(
         ),
         schedule=resolve_schedule(
             e.entropy_schedule,
-            # By a start, or by the parameters. Of a chunk, more are to come; of sums,
+            # By a start, unless experts are to spare, which it gives a few of each
+            # cluster, or by the parameters. Of a chunk, more are to come; of sums,
             # balance is of experts.
-            sizes_are_told=not is_named(start, "random")
+            sizes_are_told=(not is_named(start, "random") and asked.n_experts == k)
             or sizes is not None
             or as_even_as_start
             or is_chunk

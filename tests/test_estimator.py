@@ -610,6 +610,8 @@ def test_what_has_faded_stays_so_when_experts_are_merged(monkeypatch):
     [
         ({"init": "random"}, True),
         ({"init": "kmeans"}, False),
+        ({"init": "kmeans", "n_experts": 6}, True),
+        ({"init": "spectral", "n_experts": 6}, True),
         ({"init": "random", "cluster_sizes": [0.5, 0.3, 0.2]}, False),
         ({"init": "random", "n_active": 2}, False),
     ],
