@@ -382,6 +382,8 @@ class MixAEClustering(
         Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
         over all rows, and the weighted consistency and divergence from the start of
         the epoch whose weights were kept: what `n_init` compares. It needs no labels.
+        Where restarts begin from different clusters, with an eighth of beta: else the
+        most even were preferred.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
     input_shape_ : tuple of int

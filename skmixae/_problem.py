@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ._parameters import (
+    JUDGED_BALANCE,
     MARGIN,
     WIDE_ROWS,
     asked_shape,
@@ -147,11 +148,16 @@ class Problem:
         """The weights by which restarts are compared.
 
         Of sums without the consistency: where the experts of a subset and all others
-        have the same sum, the wrong solution is as smooth and was preferred.
+        have the same sum, the wrong solution is as smooth and was preferred. Of several
+        starts, which tell sizes, with little of the balance.
         """
-        if self.spec.n_active == 1:
-            return self.weights
-        return self.weights._replace(consistency=0.0)
+        weights = self.weights
+        if self.spec.n_active > 1:
+            weights = weights._replace(consistency=0.0)
+        if self.other_starts:
+            balance = JUDGED_BALANCE * weights.batch_entropy
+            weights = weights._replace(batch_entropy=balance)
+        return weights
 
     def view(self, rows: Rows, moments: Moments) -> View:
         """Return the random change of rows by which experts are merged.

@@ -481,6 +481,17 @@ def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
     assert model.objective_ == min(seen)[1]
 
 
+def test_of_several_starts_the_most_even_is_not_for_that_the_best():
+    model, rows = small(n_clusters=2, batch_entropy_weight=8.0), Rows(TAILED)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert len(problem.restarts()) == 2
+    judged = {restart.judging for restart in problem.restarts()}
+    assert judged == {problem.weights._replace(batch_entropy=1.0)}
+    model.set_params(init="kmeans", n_init=2)  # seeds of one start
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    assert problem.judging == problem.weights
+
+
 # -- holding to the start --------------------------------------------------------
 
 

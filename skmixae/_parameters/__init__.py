@@ -28,6 +28,7 @@ from .rows import (
 )
 from .starts import (
     HOLDING,
+    JUDGED_BALANCE,
     MARGIN,
     automatic_starts,
     is_held,
@@ -46,6 +47,7 @@ from .values import is_named, layer_sizes
 __all__ = [
     "CONSTRAINTS",
     "HOLDING",
+    "JUDGED_BALANCE",
     "MARGIN",
     "WIDE_ROWS",
     "asked_shape",
