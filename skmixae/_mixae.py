@@ -285,8 +285,8 @@ class MixAEClustering(
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
         make 60,000 rows: there much depends on the start, unless they are held to it.
         Of few images or series it is 3, or as many as make 3500 rows. It is 2 where
-        ``init="auto"`` tries two starts, and 5 for sums (``n_active``), which are
-        compared without the consistency.
+        ``init="auto"`` tries two starts, which are compared with an eighth of the batch
+        entropy, and 5 for sums (``n_active``), which are without the consistency.
     init : str or array-like, default="auto"
         The start: "random" weights, as in the paper, or clusters that the mixture
         learns in the first tenth of the epochs, one for each expert: labels
