@@ -130,3 +130,14 @@ def test_balance_does_not_fade_before_there_are_clusters():
     X, y = load_digits(return_X_y=True)
     model = MixAEClustering(10, max_epochs=20, random_state=0)
     assert hungarian_accuracy_score(y, model.fit_predict(X)) > 0.8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_large_cluster_stays_whole_where_there_are_experts_to_spare(seed):
+    """Of a balance that does not fade, three parts of the large one remain."""
+    centers = [[0, 0, 0], [5, 0, 0], [0, 5, 0]]
+    X, y = make_blobs([500, 80, 40], centers=centers, random_state=seed)
+    model = MixAEClustering(3, n_experts=10, init="spectral", random_state=seed)
+    assert hungarian_accuracy_score(y, model.fit_predict(X)) > 0.95
+    model.set_params(entropy_schedule="constant")
+    assert hungarian_accuracy_score(y, model.fit_predict(X)) < 0.75
