@@ -307,26 +307,26 @@ class MixAEClustering(
         "auto" is "random" for rows that are not whitened. Others it asks, and the first
         of these that is true decides:
 
-        - up to 50 features: these have few values, more than a fifth of the rows repeat
-          others, and half of the features have fewer values than a quarter of the rows
-          that differ ("round");
-        - up to 50 features: the graph falls into as many parts as clusters, with at
+        - up to 100 features: these have few values, more than a fifth of the rows
+          repeat others, and half of the features have fewer values than a quarter of
+          the rows that differ ("round");
+        - up to 100 features: the graph falls into as many parts as clusters, with at
           most 0.05 % of its edges between them ("parts");
-        - up to 50 features: rows are as many Gaussians as clusters, which have a lower
+        - up to 100 features: rows are as many Gaussians as clusters, which have a lower
           Bayesian information criterion than one and than twice as many, and at least
           two rows for each of their parameters ("mixture");
         - the graph and k-means see the same clusters, with an adjusted Rand index above
           0.87, or lead to the same Gaussians ("centres");
         - clusters of the graph are less even than those of k-means, by a fifth of the
           entropy of their sizes, and Gaussians found from them are likelier ("uneven");
-        - there are more than 100 features ("kmeans"), or more than 50 ("random");
+        - there are more than 100 features ("kmeans");
         - the graph sets but odd rows apart: the sizes of its clusters have at most half
           of the entropy of those of k-means ("round");
         - there are experts to spare, or less than 0.5 % of the edges are between
           clusters ("spectral").
 
         Else restarts take turns between "spectral" and "kmeans", which must have an
-        objective lower by 0.15. For sums (``n_active``) it is "kmeans", whose centres
+        objective lower by 0.05. For sums (``n_active``) it is "kmeans", whose centres
         then add up to rows.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..training import STARTS, Evidence
-from .rows import NARROW_ROWS, WIDE_ROWS
+from .rows import WIDE_ROWS
 from .values import is_named, numbers
 
 # Wide rows start so often, or as often as passes so many of them. So do sums: of twice
@@ -78,12 +78,12 @@ def automatic_starts(
     """
     if width is None:
         return ("random",)
-    narrow = width <= NARROW_ROWS
+    narrow = width <= WIDE_ROWS
     shown = None if evidence is None else shown_start(evidence, narrow=narrow)
     if shown is not None:
         return (shown,)
     if not narrow:
-        return ("kmeans",) if width > WIDE_ROWS else ("random",)
+        return ("kmeans",)
     sure = spare or (evidence and evidence.share_between_parts() <= NEARLY_PARTS)
     return ("spectral",) if sure else ("spectral", "kmeans")
 
