@@ -79,7 +79,7 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
   for four of KEEL's made uneven; and of the two starts that small tables try the most
   even is not preferred any more, for oils, olive_areas and parts of KEEL's tables; and
   rows of 51 to 100 features, which began at random, start from the graph, for
-  movement_libras and spambase. What meets any of these was run again, but letter.
+  movement_libras and spambase. What meets any of these was run again.
 - **Products in bfloat16, or not.** `precision="auto"` trains rows of more than 50
   features in bfloat16 where the processor has products of it. Two processors were
   used, with and without; lines that name no precision and have commits before 2332c47,
