@@ -331,7 +331,7 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
     assert restarts(input_shape=(8, 8), init="random") == few
     assert restarts(input_shape=(8, 8), n_init=4) == ["random"] * 4
     assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
-    assert restarts(input_shape=None) == ["random"]
+    assert restarts(input_shape=None) == ["spectral"]
 
 
 @quiet
