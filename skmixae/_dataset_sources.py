@@ -107,7 +107,7 @@ class Source:
     """Where a data set comes from and what it is."""
 
     filename: str | None  # in data_home; None where scikit-learn brings the data
-    stored: str  # the rows of that file, in words
+    stored: str | None  # the rows of that file, in words
     fetch: Callable[[str | None], Raw] | None  # from a cache folder
     prepare: Callable[[Any], Any]
     input_shape: tuple[int, ...] | None
@@ -120,7 +120,7 @@ _DIGIT_NAMES = tuple("0123456789")
 SOURCES = {
     "digits": Source(
         None,
-        "pixels in [0, 16]",
+        None,
         _fetch_digits,
         _as_pixels_of(16),
         (8, 8),

@@ -498,6 +498,10 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     ------
     ValueError
         If there is no data set of that name.
+    ConnectionError
+        If it must be fetched, and cannot be.
+    FileNotFoundError
+        If it can only be read from a file, and there is none.
 
     Examples
     --------

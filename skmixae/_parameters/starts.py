@@ -78,23 +78,23 @@ def automatic_starts(
     """
     if width is None:
         return ("random",)
-    narrow = width <= WIDE_ROWS
-    shown = None if evidence is None else shown_start(evidence, narrow=narrow)
+    wide = width > WIDE_ROWS
+    shown = None if evidence is None else shown_start(evidence, wide=wide)
     if shown is not None:
         return (shown,)
-    if not narrow:
+    if wide:
         return ("kmeans",)
     sure = spare or (evidence and evidence.share_between_parts() <= NEARLY_PARTS)
     return ("spectral",) if sure else ("spectral", "kmeans")
 
 
-def shown_start(evidence: Evidence, *, narrow: bool) -> str | None:
+def shown_start(evidence: Evidence, *, wide: bool) -> str | None:
     """Return the start whose clusters rows show, which are then held to, if any.
 
     What is asked first may look like what is asked later: each of two rings is a
     Gaussian too, with a hole.
     """
-    if narrow:
+    if not wide:
         if evidence.are_of_few_values():
             return "round"
         if evidence.share_between_parts() <= PARTS:
@@ -105,7 +105,7 @@ def shown_start(evidence: Evidence, *, narrow: bool) -> str | None:
         return "centres"
     if evidence.are_unlike_in_size():
         return "uneven"
-    return "round" if narrow and evidence.has_odd_rows() else None
+    return "round" if not wide and evidence.has_odd_rows() else None
 
 
 def resolve_start_weight(
