@@ -123,7 +123,8 @@ class MixAEClustering(
         for each, or 25 images or series, and up to four times, where that leaves 1000.
         With ``cluster_sizes``, with labels, probabilities or a start that is held to in
         ``init``, for a single cluster, and for whitened rows of more than 100 features,
-        it is as many as clusters. None is one for each cluster, as in the paper.
+        unless they start from "spectral" and are no counts, it is as many as clusters.
+        None is one for each cluster, as in the paper.
     n_active : int, default=1
         How many experts each row is the sum of. With more than one, clusters are the
         *atoms* that rows are put together from, such as the speakers in a recording:
@@ -181,7 +182,8 @@ class MixAEClustering(
         `reconstruct` turns them back. `partial_fit` whitens by its first chunk.
     n_components : int or "auto", default="auto"
         The most principal directions that are kept. "auto" is 100, and in rows of more
-        than 50 features no more than have 90 % of the variance.
+        than 50 features no more than have 90 % of the variance, but two for each
+        cluster, and 20: K classes that a network was taught are apart in K - 1.
     directions : bool or "auto", default="auto"
         Whether whitened rows count by their direction alone: they are not centred, and
         brought to one length. "auto" is True where nine in ten values of X are zero,
@@ -218,7 +220,8 @@ class MixAEClustering(
         only up to the entropy of the sizes of the clusters that training starts from:
         an estimate, which large and small clusters survive. "auto" is that for whitened
         rows of more than 100 features, where they start from clusters with an expert
-        each, and for the starts "round", "centres" and "uneven"; else None.
+        each ("spectral" of counts alone), and for the starts "round", "centres" and
+        "uneven"; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -283,7 +286,8 @@ class MixAEClustering(
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
-        make 60,000 rows: there much depends on the start, unless they are held to it.
+        make 60,000 rows: there much depends on the start, unless they are held to it or
+        it is "spectral" and they are no counts.
         Of few images or series it is 3, or as many as make 3500 rows. It is 2 where
         ``init="auto"`` tries two starts, which are compared with an eighth of the batch
         entropy, and 5 for sums (``n_active``), which are without the consistency.
@@ -316,10 +320,13 @@ class MixAEClustering(
           Bayesian information criterion than one and than twice as many, and at least
           two rows for each of their parameters ("mixture");
         - the graph and k-means see the same clusters, with an adjusted Rand index above
-          0.87, or lead to the same Gaussians ("centres");
+          0.87, or lead to the same Gaussians, and k-means cuts no more than one and a
+          half times as many of the graph's edges ("centres");
         - clusters of the graph are less even than those of k-means, by a fifth of the
           entropy of their sizes, and Gaussians found from them are likelier ("uneven");
-        - there are more than 100 features ("kmeans");
+        - there are more than 100 features ("kmeans"), unless there are experts to
+          spare, rows are no counts, and the sizes of the graph's clusters have more
+          than four fifths of the entropy of those of k-means ("spectral");
         - the graph sets but odd rows apart: the sizes of its clusters have at most half
           of the entropy of those of k-means ("round");
         - there are experts to spare, or less than 0.5 % of the edges are between

@@ -220,8 +220,12 @@ def resolve_moments(
     if power is not None and len(rows) > 1:
         moments.directions = directions
         center = moments.plain_scaling(e.reconstruction_loss).center
-        most, share = resolve_components(e.n_components, rows.n_features)
-        moments.axes = principal_axes(rows, center, most, power, share=share)
+        least, most, share = resolve_components(
+            e.n_components, rows.n_features, int(e.n_clusters)
+        )
+        moments.axes = principal_axes(
+            rows, center, most, power, share=share, least=least
+        )
     return moments
 
 
@@ -246,10 +250,12 @@ def resolve_problem(
     series = is_series(asked_for, shape, architecture)
     ordered = image or series
     axes = moments.axes  # of rows that are whitened
-    wide = axes is not None and rows.n_features > WIDE_ROWS
     sums = resolve_active(e) > 1
     goes_on = spec is not None or is_chunk
     init, *others = ["random"] if goes_on else choose_starts(e, rows, moments)
+    wide = axes is not None and rows.n_features > WIDE_ROWS
+    # Unless the graph of neighbours tells clusters.
+    wide = wide and (moments.directions or not is_named(init, "spectral"))
     asked = resolve_spec(
         e,
         shape if axes is None else (axes.shape[1],),
@@ -356,7 +362,9 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
     n_experts = resolve_experts(e.n_experts, k, len(rows), one_each=one_each)
     return automatic_starts(
         None if moments.axes is None else rows.n_features,
-        Evidence(batches, k) if may_be_one_each else None,
+        Evidence(batches, k),
+        counts=moments.directions,
+        one_each=may_be_one_each,
         spare=n_experts > k,
     )
 

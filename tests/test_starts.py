@@ -9,7 +9,7 @@ from numpy.random import RandomState
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_iris, make_blobs, make_circles
+from sklearn.datasets import load_iris, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
@@ -178,6 +178,7 @@ class Said(NamedTuple):
     unlike: bool = False
     odd: bool = False
     few: bool = False
+    even: bool = False
 
     def share_between_parts(self):
         return self.cut
@@ -196,6 +197,9 @@ class Said(NamedTuple):
 
     def are_of_few_values(self):
         return self.few
+
+    def graph_is_even(self):
+        return self.even
 
 
 @pytest.mark.parametrize(
@@ -217,6 +221,7 @@ class Said(NamedTuple):
         (2, Said(0.006), False, ("spectral", "kmeans")),
         (2, Said(0.006), True, ("spectral",)),
         (2, None, True, ("spectral",)),
+        (2, None, False, ("spectral", "kmeans")),
         (70, Said(0.0, True, True, True), True, ("parts",)),
         (70, Said(0.006, False, True, True), True, ("centres",)),
         (70, Said(0.006, False, False, True), True, ("uneven",)),
@@ -224,12 +229,21 @@ class Said(NamedTuple):
         (200, Said(0.0, True, True, True), True, ("centres",)),
         (200, Said(0.0, True, False, True), True, ("uneven",)),
         (200, Said(0.0, True), True, ("kmeans",)),
+        (200, Said(0.0, True, even=True), True, ("spectral",)),
+        (200, Said(0.0, True, even=True), False, ("kmeans",)),
+        (200, Said(0.006, False, True, even=True), True, ("centres",)),
         (200, None, True, ("kmeans",)),
         (None, Said(0.0, True, True, True), True, ("random",)),
     ],
 )
 def test_what_rows_say_of_themselves_decides_the_start(width, said, spare, starts):
-    assert automatic_starts(width, said, spare=spare) == starts
+    """Without anything said, each cluster may not have one expert by itself."""
+    one_each, said = said is not None, said or Said(0.0, True, True, True)
+    asked = {"one_each": one_each, "spare": spare}
+    assert automatic_starts(width, said, counts=False, **asked) == starts
+    if width == 200 and starts == ("spectral",):  # not of words
+        starts = ("kmeans",)
+    assert automatic_starts(width, said, counts=True, **asked) == starts
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -345,11 +359,73 @@ def test_centres_are_found_with_every_seed_where_the_graph_knows_them(seed):
     assert adjusted_rand_score(y, labels("centres", X, 5, seed)) > 0.99
 
 
+def sheared():
+    """Three long clusters side by side: k-means is right about nine rows in ten."""
+    X, y = make_blobs(1500, random_state=170)
+    return X @ [[0.6, -0.6], [-0.4, 0.8]], y
+
+
 @pytest.mark.parametrize(
-    ("X", "k"), [(RINGS, 2), (CLOUD, 3), (CLOUD, 1), (unlike(20)[0], 5), (CLOUD[:9], 2)]
+    ("X", "k"),
+    [
+        (RINGS, 2),
+        (CLOUD, 3),
+        (CLOUD, 1),
+        (unlike(20)[0], 5),
+        (CLOUD[:9], 2),
+        (sheared()[0], 3),
+    ],
 )
 def test_clusters_that_they_see_differently_are_not_round(X, k):
     assert Evidence(batches(X), k).are_round() is False
+
+
+# -- wide rows whose graph tells clusters ------------------------------------------
+
+
+def wide_moons(n_rows=1500, noise=0.15):
+    """Two half-moons in a plane of 150 features, in each of which there is noise."""
+    rng = np.random.default_rng(0)
+    X, y = make_moons(n_rows, noise=0.05, random_state=0)
+    plane = np.linalg.qr(rng.normal(size=(150, 2)))[0]
+    return X @ plane.T * 9 + noise * rng.normal(size=(n_rows, 150)), y
+
+
+# In many directions, odd rows; the graph has nine of them for one of two clusters.
+CROWDED = np.random.default_rng(0).normal(size=(1500, 150)) ** 3
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "even"),
+    [
+        (wide_moons()[0], 2, True),
+        (RINGS, 2, True),
+        (CROWDED, 2, False),
+        (RINGS[::2].repeat(30, axis=0), 2, False),  # in pieces, of one row each
+        (CLOUD[:15], 2, False),  # no graph
+    ],
+)
+def test_the_graph_is_even_where_it_sets_no_few_rows_apart(X, k, even):
+    assert Evidence(batches(X), k).graph_is_even() is even
+
+
+def test_auto_starts_from_the_graph_where_it_tells_clusters_of_wide_rows():
+    X, y = wide_moons()
+    assert adjusted_rand_score(y, KMeans(2, random_state=0).fit_predict(X)) < 0.6
+    model = MixAEClustering(2, random_state=0, max_epochs=30)
+    for rows, (init, n_experts, n_init) in [
+        (X, ("spectral", 10, 1)),
+        (X[::3], ("kmeans", 2, 5)),  # no experts to spare
+        (CROWDED, ("kmeans", 2, 5)),
+        (np.where(X > 3, X, 0), ("kmeans", 2, 5)),  # mostly zeros, as word counts
+    ]:
+        seen = Rows(rows)
+        problem = resolve_problem(model, seen, resolve_moments(model, seen))
+        assert problem.start == init
+        assert (problem.spec.n_experts, problem.n_init) == (n_experts, n_init)
+        assert problem.as_even_as_start is (init == "kmeans")
+        assert problem.stays_even is (init == "kmeans")
+    assert adjusted_rand_score(y, model.fit_predict(X)) > 0.99
 
 
 # -- several starts ----------------------------------------------------------------

@@ -165,12 +165,19 @@ def test_directions_are_refused_of_rows_that_are_not_whitened():
         small(whitening=None, directions=True).fit(table())
 
 
-@pytest.mark.parametrize(("n_features", "kept"), [(50, 50), (51, 3), (140, 3)])
-def test_weak_directions_are_left_out_of_rows_that_are_not_narrow(n_features, kept):
+@pytest.mark.parametrize(
+    ("n_features", "n_clusters", "kept"),
+    [(50, 3, 50), (51, 3, 20), (140, 3, 20), (140, 15, 30), (140, 60, 100)],
+)
+def test_weak_directions_are_left_out_of_rows_that_are_not_narrow(
+    n_features, n_clusters, kept
+):
+    """But for two directions for each cluster, and 20."""
     rng = np.random.default_rng(0)
     strong = 10 * rng.normal(size=(400, 3)) @ rng.normal(size=(3, n_features))
     X = strong + rng.normal(size=(400, n_features))
-    model = small(n_init=1, max_epochs=1).fit(X)
+    few = {"n_init": 1, "max_epochs": 1, "hidden_layer_sizes": (8,)}
+    model = small(n_clusters=n_clusters, **few).fit(X)
     assert model._moments.axes.shape == (n_features, kept)
     asked = small(n_init=1, max_epochs=1, n_components=7).fit(X)
     assert asked._moments.axes.shape == (n_features, 7)

@@ -20,6 +20,11 @@ WIDE_ROWS = 100
 # cost .08 of the accuracy. Text does not come that far.
 NARROW_ROWS = 50
 COMPONENTS, VARIANCE_KEPT = 100, 0.9
+# But two for each cluster, and so many at least: what a trained network sees has most
+# of its variance in as many directions as it was taught classes, less one. With 8 and 5
+# of these, and a start from k-means, clusters of digits were at .964 and .567, with 20
+# at .984 and .725.
+LEAST_COMPONENTS, COMPONENTS_PER_CLUSTER = 20, 2
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -89,11 +94,14 @@ def resolve_whitening(
     return None if whitening is None else float(whitening)
 
 
-def resolve_components(n_components: int | str, n_features: int) -> tuple[int, float]:
-    """Return how many directions are kept at most, and what share of the variance."""
+def resolve_components(
+    n_components: int | str, n_features: int, n_clusters: int
+) -> tuple[int, int, float]:
+    """Return how many directions are kept, at least and at most, by what variance."""
     if not isinstance(n_components, str):
-        return int(n_components), 1.0
-    return COMPONENTS, 1.0 if n_features <= NARROW_ROWS else VARIANCE_KEPT
+        return 0, int(n_components), 1.0
+    least = max(LEAST_COMPONENTS, COMPONENTS_PER_CLUSTER * n_clusters)
+    return least, COMPONENTS, 1.0 if n_features <= NARROW_ROWS else VARIANCE_KEPT
 
 
 def resolve_directions(

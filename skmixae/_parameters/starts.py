@@ -69,23 +69,29 @@ def is_held(init: Any) -> bool:
 
 
 def automatic_starts(
-    width: int | None, evidence: Evidence | None, *, spare: bool
+    width: int | None,
+    evidence: Evidence,
+    *,
+    counts: bool,
+    one_each: bool,
+    spare: bool,
 ) -> tuple[str, ...]:
     """Return the starts that suit rows of a width, None if not whitened.
 
-    They depend on what rows say of themselves, if each cluster may have one expert, and
-    on whether there are experts to ``spare``.
+    They depend on what rows say of themselves, on whether they are ``counts``, as of
+    words, on whether each cluster may have one expert, and on whether there are experts
+    to ``spare``.
     """
     if width is None:
         return ("random",)
     wide = width > WIDE_ROWS
-    shown = None if evidence is None else shown_start(evidence, wide=wide)
+    shown = shown_start(evidence, wide=wide) if one_each else None
     if shown is not None:
         return (shown,)
-    if wide:
+    if wide and (counts or not (spare and evidence.graph_is_even())):
         return ("kmeans",)
-    sure = spare or (evidence and evidence.share_between_parts() <= NEARLY_PARTS)
-    return ("spectral",) if sure else ("spectral", "kmeans")
+    nearly = one_each and evidence.share_between_parts() <= NEARLY_PARTS
+    return ("spectral",) if spare or nearly else ("spectral", "kmeans")
 
 
 def shown_start(evidence: Evidence, *, wide: bool) -> str | None:

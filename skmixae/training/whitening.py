@@ -33,6 +33,7 @@ def principal_axes(
     exponent: float,
     *,
     share: float = 1.0,
+    least: int = 0,
     seed: int = 0,
 ) -> NDArray[np.float32]:
     """Return axes (features, d) on which rows are whitened, fully or in part.
@@ -54,7 +55,9 @@ def principal_axes(
         0 turns the rows, 1 whitens them; 0.5, in between, takes the square root of
         what tells strong from weak directions.
     share : float
-        The share of the variance that is enough: what is beyond is cut as well.
+        The share of the variance that is enough: what is beyond is cut as well,
+    least : int
+        but for so many directions.
     """
     n, n_features = len(rows), rows.n_features
     most = MOST_ROWS
@@ -68,7 +71,7 @@ def principal_axes(
     kept = (spread > WEAKEST * spread[0]) & (np.arange(len(spread)) < n_components)
     variance = np.square(spread)
     before = np.cumsum(variance) - variance  # what stronger directions have
-    kept &= before < share * variance.sum()
+    kept &= (before < share * variance.sum()) | (np.arange(len(spread)) < least)
     if not kept.any():  # rows are all the same
         return np.eye(n_features, 1, dtype=np.float32)
     directions, spread = directions[:, kept], spread[kept]

@@ -51,6 +51,17 @@ def test_undoing_gives_the_rows_back_where_no_direction_is_cut(exponent):
     assert_allclose(scaling.undo(Z), X, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("share", "least", "most", "kept"),
+    [(1.0, 0, 9, 6), (0.5, 0, 9, 1), (0.5, 4, 9, 4), (1.0, 4, 2, 2), (0.5, 9, 9, 6)],
+)
+def test_directions_are_kept_by_variance_and_by_number(share, least, most, kept):
+    rows = np.random.default_rng(0).normal(size=(200, 6)) * [9, 3, 2, 1, 1, 1]
+    kept_by = {"share": share, "least": least}
+    found = principal_axes(Rows(rows), rows.mean(0), most, 0.5, **kept_by)
+    assert found.shape == (6, kept)
+
+
 def test_undoing_gives_the_nearest_rows_where_some_are_cut():
     X = correlated()
     scaling, Z = whitened(X, 0.5, n_components=2)
