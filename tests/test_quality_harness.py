@@ -6,8 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestCentroid
 
@@ -15,7 +18,15 @@ pytest.importorskip("rich")
 
 from benchmarks._rows import densified
 from benchmarks.quality import __main__ as command
-from benchmarks.quality import datasets, r_tables, results, runs, tables, worker
+from benchmarks.quality import (
+    datasets,
+    embeddings,
+    r_tables,
+    results,
+    runs,
+    tables,
+    worker,
+)
 from benchmarks.quality.methods import METHODS, Task, parse, written
 from skmixae import MixAEClustering
 
@@ -362,6 +373,23 @@ def test_drawn_letters_are_the_same_each_time_and_have_a_faint_border():
     border = np.ones(shape, dtype=bool)
     border[4:-4, 4:-4] = False
     assert 0 < spread[border].min() <= spread[border].max() < 0.1 * spread.max()
+
+
+def test_embeddings_are_the_same_each_time_and_leave_torch_alone():
+    """Of images of 0 and 1; a network that was taught some of them tells all apart."""
+    X, y = load_digits(n_class=2, return_X_y=True)
+    images = torch.nn.functional.interpolate(embeddings.as_images(X / 16), size=28)
+    state = torch.random.get_rng_state()
+    found, again = (
+        embeddings.embedded(embeddings.taught(images[:200], y[:200]), images)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(found, again)
+    np.testing.assert_array_equal(state, torch.random.get_rng_state())
+    assert found.shape == (len(X), embeddings.FEATURES)
+    assert found.dtype == np.float32
+    clusters = KMeans(2, random_state=0).fit_predict(found)
+    assert adjusted_rand_score(y, clusters) > 0.95
 
 
 def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):

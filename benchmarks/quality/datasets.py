@@ -12,6 +12,11 @@ from sklearn import datasets as toy
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._rows import Problem, new_problem
+from benchmarks.quality.embeddings import (
+    embedded_letters,
+    embedded_new_digits,
+    embedded_usps,
+)
 from skmixae.datasets import load_dataset
 
 # (rows, classes, input_shape); a data set without a shape has None.
@@ -92,6 +97,9 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "digits_uneven": partial(_uneven_images, "digits"),
     "usps_uneven": partial(_uneven_images, "usps"),
     "drawn_letters": _drawn_letters,
+    "usps_embedded": embedded_usps,
+    "letters_embedded": embedded_letters,
+    "new_digits_embedded": embedded_new_digits,
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
 }

@@ -1,0 +1,80 @@
+"""Embeddings: what a network that was taught other images sees in these."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skmixae.datasets import load_dataset
+
+# Images of MNIST that the network is taught, of so many pixels a side.
+TAUGHT, SIDE = 20_000, 28
+EPOCHS, BATCH, FEATURES = 2, 128, 256
+MADE_TOGETHER = 1000
+
+Embedded = tuple[np.ndarray, np.ndarray, None]
+
+
+def embedded_usps() -> Embedded:
+    """Return what a network taught MNIST's digits sees in those of USPS."""
+    usps, mnist = load_dataset("usps"), load_dataset("mnist")
+    images = F.interpolate(as_images(usps.data), size=(20, 20), mode="bilinear")
+    network = taught(as_images(mnist.data[:TAUGHT]), mnist.target[:TAUGHT])
+    return embedded(network, F.pad(images, (4, 4, 4, 4))), usps.target, None
+
+
+def embedded_letters() -> Embedded:
+    """Return what it sees in letters, of which it knows nothing."""
+    from benchmarks.quality.letters import drawn_letters  # needs matplotlib's fonts
+
+    mnist = load_dataset("mnist")
+    rows, classes, _ = drawn_letters()
+    network = taught(as_images(mnist.data[:TAUGHT]), mnist.target[:TAUGHT])
+    return embedded(network, as_images(rows)), classes, None
+
+
+def embedded_new_digits() -> Embedded:
+    """Return what a network taught the digits 0 to 4 sees in 10,000 of 5 to 9."""
+    mnist = load_dataset("mnist")
+    old, new = (np.flatnonzero(mnist.target < 5), np.flatnonzero(mnist.target >= 5))
+    old, new = old[:TAUGHT], new[:10_000]
+    network = taught(as_images(mnist.data[old]), mnist.target[old])
+    return embedded(network, as_images(mnist.data[new])), mnist.target[new], None
+
+
+def as_images(rows: np.ndarray) -> Tensor:
+    """Return square images (n, 1, side, side) of rows (n, side * side)."""
+    side = int(rows.shape[1] ** 0.5)
+    return torch.from_numpy(np.float32(rows)).view(-1, 1, side, side)
+
+
+def taught(images: Tensor, classes: np.ndarray) -> nn.Sequential:
+    """Return a small network that tells classes apart, its last layer left out.
+
+    It is the same each time on one machine; the global generator is left alone.
+    """
+    targets = torch.from_numpy(np.unique(classes, return_inverse=True)[1])
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        seeing = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(64 * 5 * 5, FEATURES), nn.ReLU(),
+        )  # fmt: skip
+        telling = nn.Linear(FEATURES, int(targets.max()) + 1)
+        whole = nn.Sequential(seeing, telling)
+        optimiser = torch.optim.Adam(whole.parameters(), 1e-3)
+        for _ in range(EPOCHS):
+            for batch in torch.randperm(len(images)).split(BATCH):
+                optimiser.zero_grad()
+                F.cross_entropy(whole(images[batch]), targets[batch]).backward()
+                optimiser.step()
+    return seeing
+
+
+@torch.no_grad()
+def embedded(network: nn.Sequential, images: Tensor) -> np.ndarray:
+    """Return what the network sees (n, features), in 32 bits."""
+    return torch.cat([network(part) for part in images.split(MADE_TOGETHER)]).numpy()
