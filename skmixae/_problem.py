@@ -242,92 +242,59 @@ def resolve_problem(
     With ``spec`` given, the network is there already: a parameter that would make it
     another one is refused, and ``init`` is not read.
     """
-    e, k, n_rows = estimator, estimator.n_clusters, len(rows)
-    asked_for = asked_shape(e.input_shape, moments.shape)
-    shape = resolve_shape(asked_for, rows.n_features)
-    architecture = resolve_architecture(e.architecture, shape)
-    image = is_image(shape, architecture)
-    series = is_series(asked_for, shape, architecture)
-    ordered = image or series
-    axes = moments.axes  # of rows that are whitened
+    e, k, n_rows = estimator, int(estimator.n_clusters), len(rows)
+    reading = resolve_reading(e, rows, moments)
     sums = resolve_active(e) > 1
     goes_on = spec is not None or is_chunk
     init, *others = ["random"] if goes_on else choose_starts(e, rows, moments)
-    wide = axes is not None and rows.n_features > WIDE_ROWS
+    wide = moments.axes is not None and rows.n_features > WIDE_ROWS
     # Unless the graph of neighbours tells clusters.
     wide = wide and (moments.directions or not is_named(init, "spectral"))
-    asked = resolve_spec(
+    network = resolve_spec(
         e,
-        shape if axes is None else (axes.shape[1],),
-        architecture,
+        reading,
         # More rows than those of a chunk are to come.
         math.inf if is_chunk else n_rows,
         one_each=wide or says_something_of_each_cluster(e, init),
-        ordered=ordered,
     )
     if spec is not None:
-        if e.n_experts == "auto":  # as many as the rows of its first fit were worth
-            asked = replace(asked, n_experts=spec.n_experts)
-        check_same_network(spec, asked)
-        check_same_whitening(moments, e)
-    start = resolve_start(init, n_rows, asked.n_experts)
+        network = continued(spec, network, e, moments)
+    one_each = network.n_experts == k
+    start = resolve_start(init, n_rows, network.n_experts)
     device = resolve_device(e.device)
-    sizes = resolve_sizes(e.cluster_sizes, k, asked.n_experts)
+    sizes = resolve_sizes(e.cluster_sizes, k, network.n_experts)
     as_even_as_start = resolve_evenness(
         e.cluster_sizes,
         None if goes_on else start,
         wide=wide,
-        one_each=asked.n_experts == k > 1 and not sums,
+        one_each=one_each and k > 1 and not sums,
+    )
+    # By a start, unless experts are to spare, which it gives a few of each cluster, or
+    # by the parameters. Of a chunk, more are to come; of sums, balance is of experts.
+    sizes_are_told = (
+        (one_each and not is_named(start, "random"))
+        or sizes is not None
+        or as_even_as_start
+        or is_chunk
+        or sums
     )
     return Problem(
-        spec=spec or asked,
-        input_shape=shape,
-        n_clusters=int(k),
+        spec=network,
+        input_shape=reading.shape,
+        n_clusters=k,
         loss=e.reconstruction_loss,
-        weights=Weights(
-            1.0,
-            e.sample_entropy_weight,
-            resolve_balance(e.batch_entropy_weight, k),
-            e.consistency_weight,
-            0.0
-            if goes_on
-            else resolve_start_weight(e.start_weight, start, k, asked.n_experts),
-            e.prior_weight,
-            e.distillation_weight,
-        ),
-        schedule=resolve_schedule(
-            e.entropy_schedule,
-            # By a start, unless experts are to spare, which it gives a few of each
-            # cluster, or by the parameters. Of a chunk, more are to come; of sums,
-            # balance is of experts.
-            sizes_are_told=(not is_named(start, "random") and asked.n_experts == k)
-            or sizes is not None
-            or as_even_as_start
-            or is_chunk
-            or sums,
-        ),
+        weights=resolve_weights(e, network, None if goes_on else start),
+        schedule=resolve_schedule(e.entropy_schedule, sizes_are_told=sizes_are_told),
         sizes=sizes,
         as_even_as_start=as_even_as_start,
         input_noise=e.input_noise,
         consistency=resolve_consistency(
             e.consistency,
-            image=image,
-            series=series,
+            image=reading.image,
+            series=reading.series,
             counts=moments.directions,
         ),
-        plan=TrainingPlan(
-            max_epochs=resolve_epochs(
-                e.max_epochs, n_rows, e.batch_size, ordered=ordered
-            ),
-            learning_rate=e.learning_rate,
-            learning_rate_decay=e.learning_rate_decay,
-            weight_decay=e.weight_decay,
-            tol=e.tol,
-            n_iter_no_change=e.n_iter_no_change,
-            precision=resolve_precision(
-                e.precision, device, (spec or asked).n_features
-            ),
-        ),
+        plan=resolve_plan(e, network, n_rows, device, ordered=reading.ordered),
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
@@ -335,13 +302,84 @@ def resolve_problem(
             e.n_init,
             n_rows,
             varied=wide and not is_held(init),
-            ordered=ordered and is_named(init, "random"),
+            ordered=reading.ordered and is_named(init, "random"),
             n_starts=1 + len(others),
             sums=sums,
         ),
         start=start,
         other_starts=tuple(others),
         device=device,
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """As what rows are read, and by which experts."""
+
+    shape: tuple[int, ...]  # of rows as they are in X
+    width: int | None  # of the coordinates that are read instead, if any
+    architecture: Any
+    image: bool
+    series: bool
+
+    @property
+    def ordered(self) -> bool:
+        """Whether values that are beside each other belong together."""
+        return self.image or self.series
+
+
+def resolve_reading(estimator: Any, rows: Rows, moments: Moments) -> Reading:
+    """Return as what an estimator reads rows, or raise where they are not that."""
+    e, axes = estimator, moments.axes  # of rows that are whitened
+    asked = asked_shape(e.input_shape, moments.shape)
+    shape = resolve_shape(asked, rows.n_features)
+    architecture = resolve_architecture(e.architecture, shape)
+    return Reading(
+        shape=shape,
+        width=None if axes is None else axes.shape[1],
+        architecture=architecture,
+        image=is_image(shape, architecture),
+        series=is_series(asked, shape, architecture),
+    )
+
+
+def resolve_weights(estimator: Any, network: NetworkSpec, start: Any) -> Weights:
+    """Return the weights of the terms; ``start`` is None where training goes on."""
+    e = estimator
+    held = 0.0
+    if start is not None:
+        held = resolve_start_weight(
+            e.start_weight, start, e.n_clusters, network.n_experts
+        )
+    return Weights(
+        1.0,
+        e.sample_entropy_weight,
+        resolve_balance(e.batch_entropy_weight, e.n_clusters),
+        e.consistency_weight,
+        held,
+        e.prior_weight,
+        e.distillation_weight,
+    )
+
+
+def resolve_plan(
+    estimator: Any,
+    network: NetworkSpec,
+    n_rows: int,
+    device: torch.device,
+    *,
+    ordered: bool,
+) -> TrainingPlan:
+    """Return how long, how fast and how exactly a network is trained."""
+    e = estimator
+    return TrainingPlan(
+        max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size, ordered=ordered),
+        learning_rate=e.learning_rate,
+        learning_rate_decay=e.learning_rate_decay,
+        weight_decay=e.weight_decay,
+        tol=e.tol,
+        n_iter_no_change=e.n_iter_no_change,
+        precision=resolve_precision(e.precision, device, network.n_features),
     )
 
 
@@ -384,35 +422,45 @@ def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:
 
 
 def resolve_spec(
-    estimator: Any,
-    shape: tuple[int, ...],
-    architecture: Any,
-    n_rows: float,
-    *,
-    one_each: bool,
-    ordered: bool,
+    estimator: Any, reading: Reading, n_rows: float, *, one_each: bool
 ) -> NetworkSpec:
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
+    shape = reading.shape if reading.width is None else (reading.width,)
     return NetworkSpec(
         n_experts=resolve_experts(
-            e.n_experts, e.n_clusters, n_rows, one_each=one_each, ordered=ordered
+            e.n_experts,
+            e.n_clusters,
+            n_rows,
+            one_each=one_each,
+            ordered=reading.ordered,
         ),
         input_shape=shape,
         latent_dim=resolve_latent_dim(e.latent_dim, shape),
-        architecture=architecture,
+        architecture=reading.architecture,
         hidden_layer_sizes=layer_sizes(
             "hidden_layer_sizes", e.hidden_layer_sizes, at_least=1
         ),
         conv_channels=layer_sizes("conv_channels", e.conv_channels, at_least=1),
         assignment_hidden_layer_sizes=resolve_assignment(
-            e.assignment_hidden_layer_sizes, e.assignment_input, architecture
+            e.assignment_hidden_layer_sizes, e.assignment_input, reading.architecture
         ),
         assignment_input=e.assignment_input,
         activation=e.activation,
         expert=e.expert,
         n_active=e.n_active,
     )
+
+
+def continued(
+    fitted: NetworkSpec, asked: NetworkSpec, estimator: Any, moments: Moments
+) -> NetworkSpec:
+    """Return the fitted network's sizes, or raise where others are asked for."""
+    if estimator.n_experts == "auto":  # as many as the rows of its first fit were worth
+        asked = replace(asked, n_experts=fitted.n_experts)
+    check_same_network(fitted, asked)
+    check_same_whitening(moments, estimator)
+    return fitted
 
 
 def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
