@@ -122,9 +122,8 @@ class MixAEClustering(
         shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
         for each, or 25 images or series, and up to four times, where that leaves 1000.
         With ``cluster_sizes``, with labels, probabilities or a start that is held to in
-        ``init``, for a single cluster, and for whitened rows of more than 100 features,
-        unless they start from "spectral" and are no counts, it is as many as clusters.
-        None is one for each cluster, as in the paper.
+        ``init``, for a single cluster, and for crowded rows (see ``init``), it is as
+        many as clusters. None is one for each cluster, as in the paper.
     n_active : int, default=1
         How many experts each row is the sum of. With more than one, clusters are the
         *atoms* that rows are put together from, such as the speakers in a recording:
@@ -218,10 +217,9 @@ class MixAEClustering(
         that the batch entropy prefers by cross-entropy, whichever expert takes which.
         The labels follow the order given. None prefers even sizes. "start" does so
         only up to the entropy of the sizes of the clusters that training starts from:
-        an estimate, which large and small clusters survive. "auto" is that for whitened
-        rows of more than 100 features, where they start from clusters with an expert
-        each ("spectral" of counts alone), and for the starts "round", "centres" and
-        "uneven"; else None.
+        an estimate, which large and small clusters survive. "auto" is that for crowded
+        rows (see ``init``) that start from clusters with an expert each, and for the
+        starts "round", "centres" and "uneven"; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -285,9 +283,8 @@ class MixAEClustering(
         anew as well.
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
-        "auto" is 1, but 5 for whitened rows of more than 100 features, or as many as
-        make 60,000 rows: there much depends on the start, unless they are held to it or
-        it is "spectral" and they are no counts.
+        "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
+        rows: there much depends on the start, unless they are held to it.
         Of few images or series it is 3, or as many as make 3500 rows. It is 2 where
         ``init="auto"`` tries two starts, which are compared with an eighth of the batch
         entropy, and 5 for sums (``n_active``), which are without the consistency.
@@ -324,9 +321,7 @@ class MixAEClustering(
           half times as many of the graph's edges ("centres");
         - clusters of the graph are less even than those of k-means, by a fifth of the
           entropy of their sizes, and Gaussians found from them are likelier ("uneven");
-        - there are more than 100 features ("kmeans"), unless there are experts to
-          spare, rows are no counts, and the sizes of the graph's clusters have more
-          than four fifths of the entropy of those of k-means ("spectral");
+        - they are crowded ("kmeans");
         - the graph sets but odd rows apart: the sizes of its clusters have at most half
           of the entropy of those of k-means ("round");
         - there are experts to spare, or less than 0.5 % of the edges are between
@@ -335,6 +330,13 @@ class MixAEClustering(
         Else restarts take turns between "spectral" and "kmeans", which must have an
         objective lower by 0.05. For sums (``n_active``) it is "kmeans", whose centres
         then add up to rows.
+
+        Rows are *crowded* where some are near to most others, so that experts to spare
+        are merged badly. "auto" says so of more than 100 features, where rows are
+        counts or there are no experts to spare; and with experts to spare, of more than
+        100 features or 20 directions, where the sizes of the graph's clusters have less
+        than four fifths of the entropy of those of k-means. With another ``init``,
+        there are more than 100 features, and it is not "spectral", or rows are counts.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None

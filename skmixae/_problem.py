@@ -247,15 +247,13 @@ def resolve_problem(
     sums = resolve_active(e) > 1
     goes_on = spec is not None or is_chunk
     init, *others = ["random"] if goes_on else choose_starts(e, rows, moments)
-    wide = moments.axes is not None and rows.n_features > WIDE_ROWS
-    # Unless the graph of neighbours tells clusters.
-    wide = wide and (moments.directions or not is_named(init, "spectral"))
+    crowded = is_crowded(e, rows, moments, init, *others)
     network = resolve_spec(
         e,
         reading,
         # More rows than those of a chunk are to come.
         math.inf if is_chunk else n_rows,
-        one_each=wide or says_something_of_each_cluster(e, init),
+        one_each=crowded or says_something_of_each_cluster(e, init),
     )
     if spec is not None:
         network = continued(spec, network, e, moments)
@@ -266,7 +264,7 @@ def resolve_problem(
     as_even_as_start = resolve_evenness(
         e.cluster_sizes,
         None if goes_on else start,
-        wide=wide,
+        crowded=crowded,
         one_each=one_each and k > 1 and not sums,
     )
     # By a start, unless experts are to spare, which it gives a few of each cluster, or
@@ -301,7 +299,7 @@ def resolve_problem(
         n_init=resolve_restarts(
             e.n_init,
             n_rows,
-            varied=wide and not is_held(init),
+            varied=crowded and not is_held(init),
             ordered=reading.ordered and is_named(init, "random"),
             n_starts=1 + len(others),
             sums=sums,
@@ -400,11 +398,28 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
     n_experts = resolve_experts(e.n_experts, k, len(rows), one_each=one_each)
     return automatic_starts(
         None if moments.axes is None else rows.n_features,
+        scaling.n_coordinates,
         Evidence(batches, k),
         counts=moments.directions,
         one_each=may_be_one_each,
         spare=n_experts > k,
     )
+
+
+def is_crowded(
+    estimator: Any, rows: Rows, moments: Moments, init: Any, *others: str
+) -> bool:
+    """Tell whether experts to spare would be merged badly; one each depends on luck.
+
+    So it is of wide rows, unless the graph of neighbours tells clusters, and where by
+    "auto" k-means is all there is to start from.
+    """
+    if moments.axes is None:
+        return False
+    if is_named(estimator.init, "auto") and init == "kmeans" and not others:
+        return True
+    told = is_named(init, "spectral") and not moments.directions
+    return rows.n_features > WIDE_ROWS and not told
 
 
 def says_something_of_each_cluster(estimator: Any, init: Any) -> bool:

@@ -240,10 +240,28 @@ def test_what_rows_say_of_themselves_decides_the_start(width, said, spare, start
     """Without anything said, each cluster may not have one expert by itself."""
     one_each, said = said is not None, said or Said(0.0, True, True, True)
     asked = {"one_each": one_each, "spare": spare}
-    assert automatic_starts(width, said, counts=False, **asked) == starts
-    if width == 200 and starts == ("spectral",):  # not of words
-        starts = ("kmeans",)
-    assert automatic_starts(width, said, counts=True, **asked) == starts
+    assert automatic_starts(width, 20, said, counts=False, **asked) == starts
+
+
+@pytest.mark.parametrize(
+    ("width", "directions", "even", "counts", "spare", "starts"),
+    [
+        (70, 21, False, False, True, ("kmeans",)),
+        (70, 21, True, False, True, ("spectral",)),
+        (70, 21, True, True, True, ("spectral",)),
+        (70, 21, False, True, True, ("kmeans",)),
+        (70, 21, False, False, False, ("spectral", "kmeans")),
+        (200, 21, True, False, True, ("spectral",)),
+        (200, 21, True, True, True, ("kmeans",)),
+    ],
+)
+def test_crowded_rows_start_from_k_means(
+    width, directions, even, counts, spare, starts
+):
+    said, asked = Said(even=even), {"counts": counts, "spare": spare}
+    for one_each in (True, False):
+        found = automatic_starts(width, directions, said, one_each=one_each, **asked)
+        assert found == starts
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -426,6 +444,20 @@ def test_auto_starts_from_the_graph_where_it_tells_clusters_of_wide_rows():
         assert problem.as_even_as_start is (init == "kmeans")
         assert problem.stays_even is (init == "kmeans")
     assert adjusted_rand_score(y, model.fit_predict(X)) > 0.99
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_rows_of_few_features_may_be_crowded_too(even, monkeypatch):
+    monkeypatch.setattr(Evidence, "graph_is_even", lambda self: even)
+    cloud = np.random.default_rng(0).normal(size=(1500, 30))
+    for asked, expected in [
+        ({}, ("spectral", 10, 1, False) if even else ("kmeans", 2, 5, True)),
+        ({"init": "kmeans"}, ("kmeans", 10, 1, False)),  # asks nothing of the rows
+    ]:
+        model, rows = MixAEClustering(2, **asked), Rows(cloud)
+        problem = resolve_problem(model, rows, resolve_moments(model, rows))
+        found = (problem.start, problem.spec.n_experts, problem.n_init)
+        assert (*found, problem.as_even_as_start) == expected
 
 
 # -- several starts ----------------------------------------------------------------

@@ -66,7 +66,7 @@ def resolve_sizes(
 
 
 def resolve_evenness(
-    cluster_sizes: Any, start: Any, *, wide: bool, one_each: bool
+    cluster_sizes: Any, start: Any, *, crowded: bool, one_each: bool
 ) -> bool:
     """Return whether clusters are to be no more even than at the start, or raise.
 
@@ -76,7 +76,7 @@ def resolve_evenness(
     started = not is_named(start, "random")
     if is_named(cluster_sizes, "auto"):
         of_all_sizes = isinstance(start, str) and start in AS_EVEN
-        return started and one_each and (wide or of_all_sizes)
+        return started and one_each and (crowded or of_all_sizes)
     if not isinstance(cluster_sizes, str):
         return False
     if not started:

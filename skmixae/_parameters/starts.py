@@ -23,6 +23,8 @@ ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 3500
 # than the other they are (rings, spirals and half-moons .0000, on 300 rows .0003;
 # Gaussians, sheared until they touch, .0007).
 NEARLY_PARTS, PARTS = 0.005, 0.0005
+# In more directions than this, crowds of rows may be neighbours of most others.
+FEW_DIRECTIONS = 20
 # Where restarts try several starts, these tell sizes, and the most even is not for that
 # the best: the batch entropy counts so much less where they are compared. Whole, it
 # decided alone. From another start than the first, the objective must be lower by more
@@ -70,6 +72,7 @@ def is_held(init: Any) -> bool:
 
 def automatic_starts(
     width: int | None,
+    n_directions: int,
     evidence: Evidence,
     *,
     counts: bool,
@@ -78,9 +81,9 @@ def automatic_starts(
 ) -> tuple[str, ...]:
     """Return the starts that suit rows of a width, None if not whitened.
 
-    They depend on what rows say of themselves, on whether they are ``counts``, as of
-    words, on whether each cluster may have one expert, and on whether there are experts
-    to ``spare``.
+    They depend on the directions that are kept of them, on what they say of themselves,
+    on whether they are ``counts``, as of words, on whether each cluster may have one
+    expert, and on whether there are experts to ``spare``.
     """
     if width is None:
         return ("random",)
@@ -88,7 +91,10 @@ def automatic_starts(
     shown = shown_start(evidence, wide=wide) if one_each else None
     if shown is not None:
         return (shown,)
-    if wide and (counts or not (spare and evidence.graph_is_even())):
+    if wide and (counts or not spare):
+        return ("kmeans",)
+    crowds = spare and (wide or n_directions > FEW_DIRECTIONS)
+    if crowds and not evidence.graph_is_even():
         return ("kmeans",)
     nearly = one_each and evidence.share_between_parts() <= NEARLY_PARTS
     return ("spectral",) if spare or nearly else ("spectral", "kmeans")
