@@ -392,6 +392,20 @@ def test_embeddings_are_the_same_each_time_and_leave_torch_alone():
     assert adjusted_rand_score(y, clusters) > 0.95
 
 
+def test_latents_are_the_same_each_time_and_hold_what_rows_have_in_common():
+    rows = torch.from_numpy(np.float32(load_digits().data / 16))[:500]
+    state = torch.random.get_rng_state()
+    found, again = (
+        embeddings.embedded(embeddings.encoding(rows), rows) for _ in range(2)
+    )
+    np.testing.assert_array_equal(found, again)
+    np.testing.assert_array_equal(state, torch.random.get_rng_state())
+    assert found.shape == (500, embeddings.LATENTS)
+    known = np.c_[found, np.ones(500)]
+    missed = rows.numpy() - known @ np.linalg.lstsq(known, rows.numpy(), rcond=None)[0]
+    assert (missed**2).sum() < 0.2 * ((rows - rows.mean(0)) ** 2).sum().item()
+
+
 def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
     monkeypatch.setattr(command, "DATASETS", datasets.DATASETS)

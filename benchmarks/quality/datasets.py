@@ -14,8 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks._rows import Problem, new_problem
 from benchmarks.quality.embeddings import (
     embedded_letters,
+    embedded_mnist,
     embedded_new_digits,
     embedded_usps,
+    latent_mnist,
 )
 from skmixae.datasets import load_dataset
 
@@ -100,6 +102,8 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "usps_embedded": embedded_usps,
     "letters_embedded": embedded_letters,
     "new_digits_embedded": embedded_new_digits,
+    "mnist_embedded": embedded_mnist,
+    "mnist_latents": latent_mnist,
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
 }

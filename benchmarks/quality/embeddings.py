@@ -1,6 +1,8 @@
-"""Embeddings: what a network that was taught other images sees in these."""
+"""Embeddings: what a network sees in images, taught classes of others or none."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,6 +14,10 @@ from skmixae.datasets import load_dataset
 # Images of MNIST that the network is taught, of so many pixels a side.
 TAUGHT, SIDE = 20_000, 28
 EPOCHS, BATCH, FEATURES = 2, 128, 256
+# Images of MNIST that are clustered.
+SEEN = 10_000
+# An autoencoder is taught no classes.
+AUTOENCODER_EPOCHS, LATENTS, HIDDEN = 10, 128, 512
 MADE_TOGETHER = 1000
 
 Embedded = tuple[np.ndarray, np.ndarray, None]
@@ -39,9 +45,27 @@ def embedded_new_digits() -> Embedded:
     """Return what a network taught the digits 0 to 4 sees in 10,000 of 5 to 9."""
     mnist = load_dataset("mnist")
     old, new = (np.flatnonzero(mnist.target < 5), np.flatnonzero(mnist.target >= 5))
-    old, new = old[:TAUGHT], new[:10_000]
+    old, new = old[:TAUGHT], new[:SEEN]
     network = taught(as_images(mnist.data[old]), mnist.target[old])
     return embedded(network, as_images(mnist.data[new])), mnist.target[new], None
+
+
+def embedded_mnist() -> Embedded:
+    """Return what a network taught letters sees in 10,000 digits."""
+    from benchmarks.quality.letters import drawn_letters
+
+    mnist = load_dataset("mnist")
+    rows, classes, _ = drawn_letters()
+    network = taught(as_images(rows), classes)
+    return embedded(network, as_images(mnist.data[:SEEN])), mnist.target[:SEEN], None
+
+
+def latent_mnist() -> Embedded:
+    """Return the latents of 10,000 digits in an autoencoder, which knows no classes."""
+    mnist = load_dataset("mnist")
+    encoder = encoding(torch.from_numpy(np.float32(mnist.data[:TAUGHT])))
+    rows = torch.from_numpy(np.float32(mnist.data[:SEEN]))
+    return embedded(encoder, rows), mnist.target[:SEEN], None
 
 
 def as_images(rows: np.ndarray) -> Tensor:
@@ -65,13 +89,41 @@ def taught(images: Tensor, classes: np.ndarray) -> nn.Sequential:
         )  # fmt: skip
         telling = nn.Linear(FEATURES, int(targets.max()) + 1)
         whole = nn.Sequential(seeing, telling)
-        optimiser = torch.optim.Adam(whole.parameters(), 1e-3)
-        for _ in range(EPOCHS):
-            for batch in torch.randperm(len(images)).split(BATCH):
-                optimiser.zero_grad()
-                F.cross_entropy(whole(images[batch]), targets[batch]).backward()
-                optimiser.step()
+        train(whole, F.cross_entropy, images, targets, EPOCHS)
     return seeing
+
+
+def encoding(rows: Tensor) -> nn.Sequential:
+    """Return the encoder of an autoencoder of rows (n, features)."""
+    n_features = rows.shape[1]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        encoder = nn.Sequential(
+            nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, LATENTS)
+        )
+        decoder = nn.Sequential(
+            nn.ReLU(), nn.Linear(LATENTS, HIDDEN), nn.ReLU(),
+            nn.Linear(HIDDEN, n_features),
+        )  # fmt: skip
+        whole = nn.Sequential(encoder, decoder)
+        train(whole, F.mse_loss, rows, rows, AUTOENCODER_EPOCHS)
+    return encoder
+
+
+def train(
+    network: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    rows: Tensor,
+    targets: Tensor,
+    n_epochs: int,
+) -> None:
+    """Lessen the loss of what a network makes of rows, by Adam."""
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(n_epochs):
+        for batch in torch.randperm(len(rows)).split(BATCH):
+            optimiser.zero_grad()
+            loss(network(rows[batch]), targets[batch]).backward()
+            optimiser.step()
 
 
 @torch.no_grad()
