@@ -321,9 +321,9 @@ class MixAEClustering(
           half times as many of the graph's edges ("centres");
         - clusters of the graph are less even than those of k-means, by a fifth of the
           entropy of their sizes, and Gaussians found from them are likelier ("uneven");
-        - they are crowded ("kmeans");
-        - the graph sets but odd rows apart: the sizes of its clusters have at most half
-          of the entropy of those of k-means ("round");
+        - up to 100 features: the graph sets but odd rows apart: the sizes of its
+          clusters have at most half of the entropy of those of k-means ("round");
+        - rows are crowded ("kmeans");
         - there are experts to spare, or less than 0.5 % of the edges are between
           clusters ("spectral").
 
@@ -334,9 +334,10 @@ class MixAEClustering(
         Rows are *crowded* where some are near to most others, so that experts to spare
         are merged badly. "auto" says so of more than 100 features, where rows are
         counts or there are no experts to spare; and with experts to spare, of more than
-        100 features or 20 directions, where the sizes of the graph's clusters have less
-        than four fifths of the entropy of those of k-means. With another ``init``,
-        there are more than 100 features, and it is not "spectral", or rows are counts.
+        100 features or 20 directions, where the sizes of the graph's clusters have at
+        most four fifths of the entropy of those of k-means, or the graph falls into
+        more parts than clusters. Another ``init`` says so of more than 100 features,
+        "spectral" only where rows are counts.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None

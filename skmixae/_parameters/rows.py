@@ -11,9 +11,10 @@ from .values import is_named, layer_sizes
 # than none and all of it, and on digits and wine it does no harm.
 WHITENING = 0.5
 # Of rows of more features than this, experts to spare are not merged well, and one
-# each depends on the start: "auto" is one each, and restarts from k-means. Of others
-# distances mean what they say, and so does the graph of neighbours: "auto" starts from
-# it. On breast cancer and circles a random start failed with some seeds.
+# each depends on the start: "auto" is one each, and restarts from k-means, unless the
+# graph of neighbours is even. Of others distances mean what they say, and so does that
+# graph, but for rows of many directions (starts.py): "auto" starts from it. On breast
+# cancer and circles a random start failed with some seeds.
 WIDE_ROWS = 100
 # "auto" keeps so many principal directions at most, and where rows are not narrow no
 # more than have so much of the variance: the weak ones of 64 pixels, half whitened,
