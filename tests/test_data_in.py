@@ -241,10 +241,13 @@ MEMORY_MAP = """
     watcher = threading.Thread(target=watch)
     watcher.start()
     for part in (rows[: len(rows) // 8], rows):
-        highest[0] = 0.0
-        model.fit(part)
-        model.predict(part)
-        print(highest[0] - before)
+        needed = float("inf")
+        for _ in range(2):
+            highest[0] = 0.0
+            model.fit(part)
+            model.predict(part)
+            needed = min(needed, highest[0] - before)
+        print(needed)
     done.set()
     watcher.join()
 """
@@ -256,9 +259,10 @@ def test_memory_for_a_memory_map_does_not_grow_with_its_rows(tmp_path):
 
     What grows are labels and indices, some of four and of eight bytes beside the 256 of
     a row: a quarter of a copy of the rows is allowed for them, and for what the
-    allocator does not give back at once. The start is random: to find another asks the
-    graph of neighbours of 4000 rows, however many there are, whose eigenvectors take
-    140 to 180 MB, by the rows that were drawn.
+    allocator does not give back at once; of that it keeps more at times, by which one
+    of two runs may be 10 MiB above the other, and the lower counts. The start is
+    random: to find another asks the graph of neighbours of 4000 rows, however many
+    there are, whose eigenvectors take 140 to 180 MB, by the rows that were drawn.
     """
     path = tmp_path / "rows.bin"
     rng = np.random.default_rng(0)
