@@ -11,11 +11,9 @@ from torch.nn import functional as F
 
 from skmixae.datasets import load_dataset
 
-# Images of MNIST that the network is taught, of so many pixels a side.
-TAUGHT, SIDE = 20_000, 28
+# Images of MNIST that a network is taught, and that are clustered.
+TAUGHT, SEEN = 20_000, 10_000
 EPOCHS, BATCH, FEATURES = 2, 128, 256
-# Images of MNIST that are clustered.
-SEEN = 10_000
 # An autoencoder is taught no classes.
 AUTOENCODER_EPOCHS, LATENTS, HIDDEN = 10, 128, 512
 MADE_TOGETHER = 1000
@@ -25,47 +23,53 @@ Embedded = tuple[np.ndarray, np.ndarray, None]
 
 def embedded_usps() -> Embedded:
     """Return what a network taught MNIST's digits sees in those of USPS."""
-    usps, mnist = load_dataset("usps"), load_dataset("mnist")
+    usps = load_dataset("usps")
     images = F.interpolate(as_images(usps.data), size=(20, 20), mode="bilinear")
-    network = taught(as_images(mnist.data[:TAUGHT]), mnist.target[:TAUGHT])
-    return embedded(network, F.pad(images, (4, 4, 4, 4))), usps.target, None
+    images = F.pad(images, (4, 4, 4, 4))  # the border that MNIST's digits have
+    return embedded(taught_digits(), images), usps.target, None
 
 
 def embedded_letters() -> Embedded:
     """Return what it sees in letters, of which it knows nothing."""
-    from benchmarks.quality.letters import drawn_letters  # needs matplotlib's fonts
-
-    mnist = load_dataset("mnist")
-    rows, classes, _ = drawn_letters()
-    network = taught(as_images(mnist.data[:TAUGHT]), mnist.target[:TAUGHT])
-    return embedded(network, as_images(rows)), classes, None
+    images, classes = letters()
+    return embedded(taught_digits(), images), classes, None
 
 
 def embedded_new_digits() -> Embedded:
     """Return what a network taught the digits 0 to 4 sees in 10,000 of 5 to 9."""
     mnist = load_dataset("mnist")
-    old, new = (np.flatnonzero(mnist.target < 5), np.flatnonzero(mnist.target >= 5))
-    old, new = old[:TAUGHT], new[:SEEN]
+    old = np.flatnonzero(mnist.target < 5)[:TAUGHT]
+    new = np.flatnonzero(mnist.target >= 5)[:SEEN]
     network = taught(as_images(mnist.data[old]), mnist.target[old])
     return embedded(network, as_images(mnist.data[new])), mnist.target[new], None
 
 
 def embedded_mnist() -> Embedded:
     """Return what a network taught letters sees in 10,000 digits."""
-    from benchmarks.quality.letters import drawn_letters
-
     mnist = load_dataset("mnist")
-    rows, classes, _ = drawn_letters()
-    network = taught(as_images(rows), classes)
-    return embedded(network, as_images(mnist.data[:SEEN])), mnist.target[:SEEN], None
+    images = as_images(mnist.data[:SEEN])
+    return embedded(taught(*letters()), images), mnist.target[:SEEN], None
 
 
 def latent_mnist() -> Embedded:
     """Return the latents of 10,000 digits in an autoencoder, which knows no classes."""
     mnist = load_dataset("mnist")
-    encoder = encoding(torch.from_numpy(np.float32(mnist.data[:TAUGHT])))
-    rows = torch.from_numpy(np.float32(mnist.data[:SEEN]))
-    return embedded(encoder, rows), mnist.target[:SEEN], None
+    rows = torch.from_numpy(np.float32(mnist.data[:TAUGHT]))
+    return embedded(encoding(rows), rows[:SEEN]), mnist.target[:SEEN], None
+
+
+def taught_digits() -> nn.Sequential:
+    """Return a network that was taught the first digits of MNIST."""
+    mnist = load_dataset("mnist")
+    return taught(as_images(mnist.data[:TAUGHT]), mnist.target[:TAUGHT])
+
+
+def letters() -> tuple[Tensor, np.ndarray]:
+    """Return the images (n, 1, side, side) and classes (n,) of drawn letters."""
+    from benchmarks.quality.letters import drawn_letters  # needs matplotlib's fonts
+
+    rows, classes, _ = drawn_letters()
+    return as_images(rows), classes
 
 
 def as_images(rows: np.ndarray) -> Tensor:
@@ -75,22 +79,22 @@ def as_images(rows: np.ndarray) -> Tensor:
 
 
 def taught(images: Tensor, classes: np.ndarray) -> nn.Sequential:
-    """Return a small network that tells classes apart, its last layer left out.
+    """Return a network taught the classes (n,) of images, its last layer left out.
 
     It is the same each time on one machine; the global generator is left alone.
     """
     targets = torch.from_numpy(np.unique(classes, return_inverse=True)[1])
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        seeing = nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(64 * 5 * 5, FEATURES), nn.ReLU(),
         )  # fmt: skip
-        telling = nn.Linear(FEATURES, int(targets.max()) + 1)
-        whole = nn.Sequential(seeing, telling)
+        head = nn.Linear(FEATURES, int(targets.max()) + 1)
+        whole = nn.Sequential(body, head)
         train(whole, F.cross_entropy, images, targets, EPOCHS)
-    return seeing
+    return body
 
 
 def encoding(rows: Tensor) -> nn.Sequential:

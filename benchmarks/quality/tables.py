@@ -90,14 +90,16 @@ Written by `python -m benchmarks.quality tables`; no number is entered by hand.
   letters, and the encoder of an autoencoder, see in MNIST (`mnist_embedded`,
   `mnist_latents`) was clustered once that stood. For rows of words brought to 50
   directions, whose graph is as uneven as that of the words, rows of more than 20
-  directions with an uneven graph then start from k-means: spambase was run again.
+  directions with an uneven graph then start from k-means: spambase was run again. The
+  classes that those networks were taught are of other images than are clustered.
 - **Products in bfloat16, or not.** `precision="auto"` trains rows of more than 50
   features in bfloat16 where the processor has products of it. Two processors were
   used, with and without; lines that name no precision and have commits before 2332c47,
   or fewer features, trained in float32; `precision` is among the ablations.
 - **The same rows for all methods,** as `skmixae.datasets` gives them (pixels in
   [0, 1], tf-idf in rows of length 1); scikit-learn's small tables and shapes,
-  KEEL's and R's standardised, the archive's as they are, one channel after the other.
+  KEEL's and R's standardised, embeddings and the archive's series as they are, one
+  channel after the other.
   Methods that take no sparse rows get them as an array. "1,000 rows of it" are drawn at
   random, the same for all.
 - **The same clock for all methods:** seconds are those of `fit_predict` alone, after

@@ -55,9 +55,9 @@ def principal_axes(
         0 turns the rows, 1 whitens them; 0.5, in between, takes the square root of
         what tells strong from weak directions.
     share : float
-        The share of the variance that is enough: what is beyond is cut as well,
+        The share of the variance that is enough: what is beyond is cut as well.
     least : int
-        but for so many directions.
+        How many directions are kept before any is cut for that.
     """
     n, n_features = len(rows), rows.n_features
     most = MOST_ROWS
