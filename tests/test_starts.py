@@ -179,6 +179,10 @@ class Said(NamedTuple):
     odd: bool = False
     few: bool = False
     even: bool = False
+    categories: bool = False
+
+    def are_categories(self):
+        return self.categories
 
     def share_between_parts(self):
         return self.cut
@@ -214,6 +218,13 @@ class Said(NamedTuple):
         (2, Said(0.0007, odd=True), True, ("round",)),
         (2, Said(0.006, odd=True), False, ("round",)),
         (2, Said(0.0, True, True, True, few=True), True, ("round",)),
+        (
+            2,
+            Said(0.0, True, True, few=True, categories=True),
+            True,
+            ("latent_classes",),
+        ),
+        (200, Said(categories=True), False, ("latent_classes",)),
         (70, Said(odd=True, few=True), True, ("round",)),
         (200, Said(odd=True, few=True), True, ("kmeans",)),
         (2, Said(0.0007), False, ("spectral",)),
@@ -467,11 +478,11 @@ DRAWN = np.random.default_rng(0).choice(len(RINGS), len(RINGS))  # some more tha
 
 
 def of_few_values():
-    """Three answers to each of five questions, of two kinds of people."""
+    """Marks from 0 to 13 in two subjects, of two kinds of people."""
     rng = np.random.default_rng(0)
     kind = rng.integers(2, size=600)
-    often = np.where(kind[:, None], [0.7, 0.2, 0.1], [0.1, 0.2, 0.7])
-    return np.array([rng.choice(3, 5, p=p) for p in often], float), kind
+    marks = rng.normal(np.where(kind, 9, 4)[:, None], 1.8, (600, 2)).round()
+    return marks.clip(0, 13), kind
 
 
 FEW_VALUES = of_few_values()[0]
@@ -505,7 +516,7 @@ def test_a_graph_of_one_cluster_and_few_rows_has_odd_rows(X, k, odd):
     ("X", "few"),
     [
         (FEW_VALUES, True),
-        (FEW_VALUES[:9].repeat(9, axis=0), False),  # the same, but all unlike
+        (np.unique(FEW_VALUES, axis=0), False),  # the same, but all unlike
         (IRIS[DRAWN[:150] % 150], False),
         (CLOUD, False),
         (RINGS[DRAWN], False),

@@ -35,7 +35,8 @@ JUDGED_BALANCE, MARGIN = 0.125, 0.05
 # parts of a graph, more: nothing lies between them. With none, three rings were at an
 # adjusted Rand index of .50, and two spirals of three turns at .18.
 HOLDING = {
-    "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0
+    "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0,
+    "latent_classes": 20.0,
 }  # fmt: skip
 
 
@@ -106,6 +107,8 @@ def shown_start(evidence: Evidence, *, wide: bool) -> str | None:
     What is asked first may look like what is asked later: each of two rings is a
     Gaussian too, with a hole.
     """
+    if evidence.are_categories():
+        return "latent_classes"
     if not wide:
         if evidence.are_of_few_values():
             return "round"

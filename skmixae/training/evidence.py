@@ -24,6 +24,8 @@ from .initialisation import (
     sample_of,
     spectral_model,
 )
+from .latent_classes import Coding
+from .whitening import MOSTLY_ZERO
 
 # Gaussians are asked for where each of their parameters has so many rows: of a single
 # row each, the criterion knows nothing (breast cancer: 991 parameters, 569 rows).
@@ -49,6 +51,10 @@ LESS_EVEN, LIKELIER = 0.8, 0.01
 # large a share of the rows that differ, gaps between rows are gaps between values. Of
 # KEEL's mammographic .37 are the same, and four of five features have .01.
 REPEATED, FEW_VALUES = 0.2, 0.25
+# A table is of categories where so many of its features have few values. Word counts
+# have few as well, but of these some rows have many more than others; of categories
+# each row has one each, or no more than so much of the mean more or less.
+MOSTLY_CATEGORIES, AS_MANY = 0.8, 0.25
 # Clusters of the graph that have so little of the entropy of k-means' set odd rows
 # apart from all others, if they are not unlike in size. Of KEEL's pima .28, australian
 # .42; the next, of ionosphere, letter and tae, are .6 and more.
@@ -83,6 +89,24 @@ class Evidence:
             return False
         n_values = [len(np.unique(feature)) for feature in different.T]
         return bool(np.median(n_values) < FEW_VALUES * len(different))
+
+    def are_categories(self) -> bool:
+        """Tell whether rows are a table of categories, from which classes are learned.
+
+        Their values, or indicators of these. Few rows that repeat are too little to
+        learn from: there must be more that differ than parameters.
+        """
+        rows = self.batches.rows.take(self._sample)
+        if _are_words(rows):
+            return False
+        coding = Coding(rows)
+        listed = coding.listed[coding.n_values > 1]
+        if not listed.size or listed.mean() < MOSTLY_CATEGORIES:
+            return False
+        n_different = len(np.unique(rows, axis=0))
+        n_parameters = self.n_clusters * coding.n_parameters
+        enough = n_different >= ROWS_FOR_A_PARAMETER * n_parameters
+        return bool(enough or n_different >= (1 - REPEATED) * len(rows))
 
     def share_between_parts(self) -> float:
         """Return the share of the edges of the graph of neighbours that clusters cut.
@@ -216,3 +240,10 @@ class Evidence:
             gaussians_from(self._rows, self._graph.labels_, "diag"),
             gaussians_from(self._rows, self._centres, "diag"),
         )
+
+
+def _are_words(rows: NDArray[np.floating]) -> bool:
+    """Tell whether rows are mostly zeros, and some have far more values than others."""
+    told = (rows != 0).sum(1)
+    mostly_zero = told.sum() <= (1 - MOSTLY_ZERO) * rows.size
+    return bool(mostly_zero and told.std() > AS_MANY * told.mean())

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from ..objective.mixture import MixtureObjective, Network, Step
 from ..objective.terms import expected
 from .batches import Batches
+from .latent_classes import Coding, LatentClasses
 from .sums import additive_kmeans, nearest_sums
 
 # k-means sees at most so many rows, and so many for each cluster: its centres move
@@ -32,6 +34,8 @@ SPECTRAL_ROWS_PER_CLUSTER = 40
 NEIGHBOURS = 10
 # Gaussians are of so many rows.
 MIXTURE_ROWS = 4_000
+# Latent classes are looked for from so many runs of k-means, and from the graph.
+LATENT_CLASS_STARTS = 10
 # Of the mean variance: on a few rows that are alike, as of values with one decimal, a
 # Gaussian without this would be as likely as it is narrow (iris: six beat three).
 LEAST_VARIANCE = 1e-3
@@ -133,7 +137,9 @@ def has_graph(rows: NDArray, n_clusters: int) -> bool:
 
 
 def spectral_model(
-    rows: NDArray[np.float32], n_clusters: int, random_state: np.random.RandomState
+    rows: NDArray[np.float32] | sparse.csr_matrix,
+    n_clusters: int,
+    random_state: np.random.RandomState,
 ) -> SpectralClustering:
     """Return clusters of the graph of neighbours of rows."""
     model = SpectralClustering(
@@ -158,9 +164,48 @@ def mixture_probabilities(
 def _probabilities(
     batches: Batches, model: GaussianMixture, n_clusters: int
 ) -> NDArray[np.float32]:
-    """Return probabilities (n, k) of all rows, zeros for Gaussians that are not."""
-    found = _looked_at(batches, model.predict_proba).astype(np.float32)
-    return np.pad(found, ((0, 0), (0, n_clusters - found.shape[1])))
+    """Return probabilities (n, k) of all rows by some Gaussians."""
+    return _padded(_looked_at(batches, model.predict_proba), n_clusters)
+
+
+def _padded(probabilities: NDArray, n_clusters: int) -> NDArray[np.float32]:
+    """Return probabilities (n, k) with zeros for clusters that are not."""
+    missing = n_clusters - probabilities.shape[1]
+    return np.pad(probabilities.astype(np.float32), ((0, 0), (0, missing)))
+
+
+def latent_class_probabilities(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Return probabilities (n, k) of all rows by latent classes of a sample of them.
+
+    Of rows as they are, whose values say more than coordinates.
+    """
+    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
+    rows = batches.rows.take(sample_of(batches, size, random_state))
+    model = latent_class_model(rows, min(n_clusters, len(rows)), random_state)
+    found = np.concatenate(
+        [model.predict_proba(some) for some in batches.rows.blocks()]
+    )
+    return _padded(found, n_clusters)
+
+
+def latent_class_model(
+    rows: NDArray[np.floating], n: int, random_state: np.random.RandomState
+) -> LatentClasses:
+    """Return the best classes of those found from k-means and from the graph."""
+    coding = Coding(rows)
+    codes = coding.together(rows)
+    with warnings.catch_warnings():  # of fewer rows that differ than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        starts = [
+            KMeans(n, n_init=1, random_state=random_state).fit(codes).labels_
+            for _ in range(LATENT_CLASS_STARTS)
+        ]
+    if has_graph(rows, n):
+        starts.append(spectral_model(codes, n, random_state).labels_)
+    models = [LatentClasses(coding).fit(rows, labels, n) for labels in starts]
+    return max(models, key=lambda model: model.score)
 
 
 def gaussian_model(
@@ -253,6 +298,7 @@ STARTS: dict[str, Callable[..., NDArray]] = {
     "parts": spectral_labels,  # the same, held to
     "mixture": mixture_probabilities,
     "uneven": uneven_probabilities,
+    "latent_classes": latent_class_probabilities,
 }
 
 
