@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console(options.quiet)
     try:
         problem = load(options.dataset, options.max_rows)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:  # not found, or not to be fetched
         parser.error(str(error))
     print(describe(problem), flush=True)
     results, best = compare(problem, options.seeds, console)

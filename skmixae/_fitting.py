@@ -25,6 +25,7 @@ from .training import (
     Randomness,
     Rows,
     Teaching,
+    TrainingDiverged,
     TrainingPlan,
     TrainingRun,
     agglomerate,
@@ -63,9 +64,7 @@ def fit_once(
             fit.train()
     except BaseException as error:
         fit.note(getattr(error, "training_run", TrainingRun()))
-        error.candidate = (  # type: ignore[attr-defined]
-            fit.conclude() if fit.run.best_epoch >= 0 else None
-        )
+        error.candidate = fit.salvage()  # type: ignore[attr-defined]
         raise
     return fit.conclude()
 
@@ -135,6 +134,15 @@ class _Fit:
             self.tree or self._merged(), keep_names=self.clusters is not None,
         )  # fmt: skip
 
+    def salvage(self) -> Candidate | None:
+        """Conclude with the best epoch before an error, if there was a good one."""
+        if self.run.best_epoch < 0:
+            return None
+        try:
+            return self.conclude()
+        except TrainingDiverged:
+            return None
+
     def _phase(
         self,
         plan: TrainingPlan,
@@ -193,7 +201,8 @@ def _split(
     n_held = min(max(1, round(fraction * len(batches))), len(batches) - 1)
     return (
         batches.narrowed(np.sort(order[n_held:])),
-        batches.narrowed(np.sort(order[:n_held])),
+        # Not sorted: where X is, by class, a batch of neighbours is of one cluster.
+        batches.narrowed(order[:n_held]),
     )
 
 
@@ -212,7 +221,7 @@ def conclude(
     The experts are put in an order that gives clusters a meaning, unless labels are to
     keep the one that they had.
     """
-    objective = problem.objective(rows, moments)
+    objective = problem.plain_objective(moments)
     scaling = moments.scaling(problem.loss)
     inference = Inference(network, scaling, objective.reconstruction, tree.clusters)
     if not keep_names:
@@ -232,8 +241,13 @@ def conclude(
         # As training met them: over all rows again, the adversary would cost an epoch.
         *(torch.tensor(run.kept.terms[name] if run.kept else 0.0) for name in OTHERS),
     )
-    total = weigh(problem.judging, parts)
-    return Candidate(inference, moments, run, survey, float(total), tree)
+    total = float(weigh(problem.judging, parts))
+    if not np.isfinite(total):
+        raise TrainingDiverged(
+            f"Training diverged: the objective over all rows is {total}. Lower "
+            "learning_rate, or look for rows of extreme size."
+        )
+    return Candidate(inference, moments, run, survey, total, tree)
 
 
 def merge_experts(

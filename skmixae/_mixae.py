@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from numbers import Integral
 from os import PathLike
+from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +68,8 @@ _FITTED = (
     "_stream",
 )
 
+# Where a warning comes from is not within these.
+_LIBRARIES = ("skmixae.", "sklearn.")
 # Numbers are taken in the type that they have, and cast a batch at a time.
 _DTYPES = [
     np.float64,  # what lists become
@@ -581,7 +585,7 @@ class MixAEClustering(
         if interruption is not None:
             raise interruption
         for finding in degeneracies(candidate):
-            warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=3)
+            warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=_stacklevel())
         return self
 
     def _train(
@@ -875,7 +879,7 @@ class MixAEClustering(
         ((3, 2), array([1, 1, 1], dtype=int32))
         """
         check_is_fitted(self)
-        n_clusters = int(self.expert_labels_.max()) + 1
+        n_clusters = self._n_clusters
         n_samples = check_scalar(n_samples, "n_samples", Integral, min_val=1)
         shares = self.expert_sizes_.astype(np.float64)
         if cluster is not None:
@@ -883,7 +887,7 @@ class MixAEClustering(
                 cluster, "cluster", Integral, min_val=0, max_val=n_clusters - 1
             )
             shares[self.expert_labels_ != cluster] = 0.0
-            if not shares.any():
+            if not self.cluster_sizes_[cluster]:
                 raise ValueError(f"cluster={cluster} has no rows to learn from.")
         rng = check_random_state(random_state)
         experts = rng.choice(len(shares), n_samples, p=shares / shares.sum())
@@ -1086,7 +1090,7 @@ class MixAEClustering(
         is_chunk: bool = False,
     ) -> Problem:
         """Resolve the parameters for some rows, and for the network where one is."""
-        if spec is not None and len(self.cluster_sizes_) != self.n_clusters:
+        if spec is not None and self._n_clusters != self.n_clusters:
             check_unchanged(["n_clusters"])
         return resolve_problem(self, rows, moments, spec, is_chunk=is_chunk)
 
@@ -1120,7 +1124,7 @@ class MixAEClustering(
     ) -> None:
         """Become the estimator of a trained mixture; all at once, at the end."""
         epochs = history(candidate.run.history, problem.spec.n_experts)
-        if go_on:
+        if go_on and hasattr(self, "history_"):  # a callback's copy has none
             epochs = extended(self.history_, epochs)
         labels = candidate.survey.labels
         self.__dict__.pop("_stream", None)
@@ -1135,6 +1139,11 @@ class MixAEClustering(
             objective_=candidate.objective,
             **_of_a_network(problem, candidate.moments, network, candidate.tree),
         )
+
+    @property
+    def _n_clusters(self) -> int:
+        """How many clusters were fitted."""
+        return int(self.expert_labels_.max()) + 1
 
     @property
     def _n_features_out(self) -> int:
@@ -1161,6 +1170,18 @@ class MixAEClustering(
         # Whatever comes in, networks compute in float32.
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _stacklevel() -> int:
+    """Return the level of a warning that is to name the line of a user's.
+
+    ``fit`` may be called by ``fit_predict`` of scikit-learn, or by a pipeline.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame and frame.f_globals.get("__name__", "").startswith(_LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _of_a_network(

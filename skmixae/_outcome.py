@@ -32,8 +32,8 @@ class Candidate:
 
 def history(reports: list[EpochReport], n_experts: int) -> NDArray[np.void]:
     """Return the history as a structured array, one row an epoch."""
-    names = [*Terms._fields, *dict.fromkeys(k for r in reports for k in r.terms)]
-    fields = [(name, np.float64) for name in dict.fromkeys(names)]
+    names = dict.fromkeys([*Terms._fields, *(k for r in reports for k in r.terms)])
+    fields = [(name, np.float64) for name in names]
     table = np.full(
         len(reports),
         np.nan,

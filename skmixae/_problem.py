@@ -45,7 +45,7 @@ from ._parameters import (
     resolve_start_weight,
     resolve_whitening,
 )
-from .consistency import Adversarial, Consistency, Context, OwnChange
+from .consistency import MEMBERS, Adversarial, Consistency, Context
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network, subsets
 from .objective import (
     SCHEDULES,
@@ -106,7 +106,7 @@ class Problem:
     def objective(
         self, rows: Rows, moments: Moments, schedule: Constant | None = None
     ) -> MixtureObjective:
-        """Return the objective for rows, of these moments."""
+        """Return the objective of training on rows, of these moments."""
         regularisers, views = [], []
         # Of an experiment without the weight, or of one expert, nothing is computed.
         if self.weights.consistency and self.spec.n_experts > 1:
@@ -117,6 +117,16 @@ class Problem:
                     views.append(member.view_of_scaled(context))
                 else:
                     regularisers.append(regulariser)
+        return replace(
+            self.plain_objective(moments, schedule),
+            regularisers=regularisers,
+            views=views,
+        )
+
+    def plain_objective(
+        self, moments: Moments, schedule: Constant | None = None
+    ) -> MixtureObjective:
+        """Return the objective without the changes of rows."""
         sizes = None if self.sizes is None else torch.from_numpy(self.sizes)
         n_active, members = self.spec.n_active, None
         if n_active > 1:
@@ -126,8 +136,6 @@ class Problem:
             schedule or SCHEDULES[self.schedule](self.weights),
             None if sizes is None else sizes.to(self.device),
             self.input_noise,
-            regularisers,
-            views,
             members=members,
             n_active=n_active,
         )
@@ -179,8 +187,8 @@ class Problem:
     @property
     def runs_own_code(self) -> bool:
         """Whether there is code of the user's, with randomness that we do not see."""
-        return callable(self.spec.architecture) or any(
-            isinstance(member, OwnChange) for member in self.consistency
+        return callable(self.spec.architecture) or not all(
+            type(member) in MEMBERS.values() for member in self.consistency
         )
 
     def check_range(self, moments: Moments) -> None:
@@ -196,8 +204,14 @@ class Problem:
 def measure(rows: Rows, before: Moments | None = None) -> Moments:
     """Return the moments of all rows, and of those measured before."""
     moments = Moments() if before is None else replace(before)
-    for block in rows.blocks():
-        moments.update(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in rows.blocks():
+            moments.update(block)
+    if not np.isfinite(moments.scatter):
+        raise ValueError(
+            "The squares of values in X are too large to add up: they are from "
+            f"{moments.lowest:.6g} to {moments.highest:.6g}. Divide them by a number."
+        )
     return moments
 
 
@@ -217,14 +231,14 @@ def resolve_moments(
     counts = mostly_zeros(rows) and e.n_active == 1  # lengths of sums tell something
     directions = resolve_directions(e.directions, power, counts=counts)
     moments.whitening, moments.n_components = power, _noted(e.n_components)
+    moments.directions = directions
     if power is not None and len(rows) > 1:
-        moments.directions = directions
-        center = moments.plain_scaling(e.reconstruction_loss).center
+        scaling = moments.plain_scaling(e.reconstruction_loss)
         least, most, share = resolve_components(
             e.n_components, rows.n_features, int(e.n_clusters)
         )
         moments.axes = principal_axes(
-            rows, center, most, power, share=share, least=least
+            rows, scaling, most, power, share=share, least=least
         )
     return moments
 

@@ -72,6 +72,7 @@ class Stream:
                 progress=min(self.n_passes / max(problem.plan.max_epochs - 1, 1), 1),
                 epoch=self.n_passes,
             )
+        self.network.zero_grad(set_to_none=True)
         self.n_passes += 1
         usage, _ = book.close()
         # Rows of a stream are seen once: there is no label before to compare with.

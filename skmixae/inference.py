@@ -272,9 +272,11 @@ class Inference:
             yield tuple(out[: len(x)].cpu() for out in function(_padded(x)))
 
     def _batch_size(self) -> int:
-        n_experts = self.network.n_experts
+        n_experts, members = self.network.n_experts, self.network.members
         row_bytes = 4 * max(
-            n_experts * self.scaling.n_coordinates, len(self.scaling.center)
+            n_experts * self.scaling.n_coordinates,
+            len(self.scaling.center),
+            0 if members is None else members.numel(),
         )
         return int(np.clip(BATCH_BYTES // row_bytes, 16, LARGEST_BATCH))
 

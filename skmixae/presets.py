@@ -47,6 +47,7 @@ def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
     (1797,)
     """
     shape = parameters.get("input_shape")
+    is_image = not (shape is None or isinstance(shape, str)) and len(shape) > 1
     settings: dict[str, Any] = {
         "input_shape": None,
         "n_experts": None,
@@ -56,6 +57,6 @@ def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
         "consistency": None,
         "assignment_input": "latents",
         "entropy_schedule": "anneal",
-        "architecture": "auto" if shape is None or len(shape) == 1 else "conv2d",
+        "architecture": "conv2d" if is_image else "auto",
     }
     return MixAEClustering(n_clusters, **(settings | parameters))

@@ -1,8 +1,11 @@
 """scikit-learn's callbacks (from 1.9): told of each epoch, able to stop, and let go."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -149,6 +152,22 @@ def test_the_fitted_estimator_of_each_task_works_and_stays_as_it_was(n_init):
         said.append(estimator.predict_proba(X))
     assert not np.array_equal(said[0], said[1])  # not one module seen many times
     assert_array_equal(said[-1], model.predict_proba(X))
+
+
+@needs_callbacks
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_fitted_estimator_of_a_task_can_go_on():
+    watcher = Watcher()
+    small(max_epochs=2).set_callbacks(watcher).fit(X)
+    _, estimator = watcher.contexts[-1]
+    copy = clone(estimator)
+    for name in ("warm_start", "partial_fit"):
+        copy.__dict__.update(vars(deepcopy(estimator)))
+        if name == "warm_start":
+            copy.set_params(warm_start=True).fit(X)
+        else:
+            copy.partial_fit(X)
+        assert np.isfinite(copy.objective_)
 
 
 @needs_callbacks

@@ -455,6 +455,20 @@ def test_a_member_may_pair_rows_by_their_indices():
     )
 
 
+@dataclass(frozen=True)
+class Noisy(Consistency):
+    """A member of a user's own, that draws from torch's global generator."""
+
+    def view(self, context):
+        return lambda x, index, generator: x + 0.1 * torch.randn(x.shape)
+
+
+@pytest.mark.rng_untouched
+def test_what_a_member_draws_from_torch_is_determined_by_random_state():
+    assert outcome(consistency=Noisy()) == outcome(consistency=Noisy())
+    assert outcome(consistency=Noisy()) != outcome(consistency=Noisy(), random_state=1)
+
+
 def test_a_member_is_named_in_one_line(monkeypatch):
     monkeypatch.setitem(MEMBERS, "neighbour", lambda: Partner(1))
     assert consistency.as_member("neighbour") == Partner(1)

@@ -84,6 +84,18 @@ def test_a_data_set_that_is_not_at_hand_is_an_error_that_says_where_to_put_it(
     assert str(tmp_path) in capsys.readouterr().err
 
 
+def test_a_data_set_that_cannot_be_fetched_is_an_error_that_says_so(
+    monkeypatch, capsys
+):
+    def unreachable(*args):
+        raise ConnectionError("The data set 'usps' could not be fetched")
+
+    monkeypatch.setattr(demo, "load", unreachable)
+    with pytest.raises(SystemExit):
+        demo.main(["--dataset", "usps"])
+    assert "could not be fetched" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--seeds", "--max-rows"])
 def test_counts_are_at_least_one(option, capsys):
     with pytest.raises(SystemExit):

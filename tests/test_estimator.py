@@ -484,6 +484,19 @@ def test_held_out_rows_are_watched():
 
 
 @quiet
+def test_held_out_rows_of_sorted_data_say_as_much_as_of_shuffled_data():
+    """A batch of one cluster alone would have no batch entropy."""
+    rows, y = make_blobs(3000, 8, centers=6, cluster_std=1.5, random_state=0)
+    order = np.argsort(y, kind="stable")
+    model = MixAEClustering(
+        6, init="random", n_experts=None, validation_fraction=0.4, max_epochs=20,
+        random_state=0,
+    ).fit(rows[order])  # fmt: skip
+    assert adjusted_rand_score(y[order], model.labels_) > 0.95
+    assert model.history_["validation_objective"].argmin() > 10
+
+
+@quiet
 def test_held_out_rows_are_not_trained_on(monkeypatch):
     seen = []
     train = skmixae._fitting.train
@@ -655,6 +668,17 @@ def test_moving_labels_are_told():
         model.fit(rows)
 
 
+@quiet
+@pytest.mark.parametrize("max_epochs", [1, 2, 3, 4])
+@pytest.mark.parametrize("init", ["random", "kmeans", "spectral"])
+@pytest.mark.parametrize("n_experts", [None, 6])
+def test_few_epochs_are_as_many_as_asked_for(max_epochs, init, n_experts):
+    """However they are shared out among a start, merging and refinement."""
+    model = small(max_epochs=max_epochs, init=init, n_experts=n_experts).fit(X)
+    assert model.n_iter_ == max_epochs == len(model.history_)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
 @pytest.mark.parametrize("max_epochs", [1, 2])
 def test_one_epoch_is_not_said_to_move_labels(max_epochs):
     """With no epoch before, nothing is known of change."""
@@ -670,9 +694,11 @@ def test_one_cluster_is_not_degenerate():
 
 
 def test_warning_points_to_the_line_that_fits():
-    with pytest.warns(ConvergenceWarning) as caught:
-        small(max_epochs=1, learning_rate=1e-6).fit(X)
-    assert {w.filename for w in caught} == {__file__}
+    lazy = small(max_epochs=1, learning_rate=1e-6)
+    for fit in (lazy.fit, lazy.fit_predict, lazy.fit_transform):
+        with pytest.warns(ConvergenceWarning) as caught:
+            fit(X)
+        assert {w.filename for w in caught} == {__file__}
 
 
 # ---------------------------------------------------------------------------
@@ -694,6 +720,7 @@ HARD = {
     "small features": (1e-6 * X, {}),
     "huge features": (1e30 * X, {}),
     "tiny features": (1e-30 * X, {}),
+    "features below float32": (1e-140 * X, {}),
     "far from zero": (X + 1e6, {}),
     "features of unlike size": (X * 10.0 ** np.arange(-3, 3), {}),
     "latent larger than the rows": (X, {"latent_dim": 20}),
@@ -780,13 +807,21 @@ def test_lists_work():
 @quiet
 def test_a_common_power_of_two_changes_not_a_bit():
     model = small().fit(X)
-    for factor in (2.0**20, 2.0**-20):
+    for factor in (2.0**20, 2.0**-20, 2.0**100, 2.0**-100):
         scaled = small().fit(factor * X)
         assert_array_equal(scaled.predict_proba(factor * X), model.predict_proba(X))
         assert_array_equal(scaled.history_["total"], model.history_["total"])
         assert_array_equal(
             scaled.reconstruct(factor * X), factor * model.reconstruct(X)
         )
+
+
+@quiet
+@pytest.mark.parametrize("factor", [2.0**460, 2.0**-460])
+@pytest.mark.parametrize("init", ["auto", "random", "latent_classes"])
+def test_clusters_are_the_same_on_scales_that_float32_has_not(factor, init):
+    model, scaled = (small(init=init).fit(rows) for rows in (X, factor * X))
+    assert_array_equal(scaled.predict_proba(factor * X), model.predict_proba(X))
 
 
 @quiet
@@ -817,6 +852,38 @@ def test_a_common_shift_and_scale_change_nothing_in_training_on_whitened_rows(
     assert_allclose(moved.predict_proba(rows), model.predict_proba(X), atol=1e-3)
 
 
+@quiet
+@pytest.mark.parametrize("whitening", ["auto", None])
+@pytest.mark.parametrize("far", [1e19, 1e39, 1e300])
+def test_rows_as_far_as_can_be_have_finite_answers(whitening, far):
+    model = small(whitening=whitening).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = model.predict_proba(far * X)
+    assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert np.isfinite(model.score_samples(far * X)).all()
+
+
+def test_rows_whose_squares_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"too large to add up.*Divide"):
+        small().fit(1e200 * X)
+
+
+@quiet
+def test_a_copy_of_a_memory_map_is_as_an_array(tmp_path):
+    mapped = np.memmap(tmp_path / "rows", X.dtype, "w+", shape=X.shape)
+    mapped[:] = X
+    assert bits(small().fit(mapped.copy())) == bits(small().fit(X))
+
+
+@quiet
+def test_a_fitted_network_holds_no_gradients():
+    model = small().fit(X)
+    assert all(p.grad is None for p in model.module_.parameters())
+    model.partial_fit(X)
+    assert all(p.grad is None for p in model.module_.parameters())
+
+
 # ---------------------------------------------------------------------------
 # Divergence and interruption
 # ---------------------------------------------------------------------------
@@ -831,6 +898,22 @@ def test_divergence_says_when_and_what_to_do(architecture, loss):
         TrainingDiverged, match=r"(in|end of) epoch \d+.*Lower learning_rate"
     ):
         model.fit(X)
+
+
+@pytest.mark.parametrize("learning_rate", [30.0, 1e2, 1e4, 1e8])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_no_model_is_kept_of_which_the_objective_is_no_number(learning_rate, method):
+    """Also where the last step of the last epoch was one too many."""
+    model = small(learning_rate=learning_rate, max_epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            getattr(model, method)(X[:32])  # one step
+        except TrainingDiverged:
+            assert not hasattr(model, "module_")
+            return
+    assert np.isfinite(model.objective_)
+    assert np.isfinite(model.reconstruction_errors(X[:32])).all()
 
 
 @quiet

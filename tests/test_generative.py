@@ -167,7 +167,12 @@ def test_an_empty_cluster_is_no_surprise(fitted):
     model = clone(fitted)
     model.__setstate__(fitted.__getstate__())
     model.expert_sizes_ = np.array([0.5, 0.5, 0.0], dtype=np.float32)
+    model.cluster_sizes_ = np.array([0.5, 0.5, 0.0])
     assert model.sample(50, random_state=0)[1].max() == 1
+    with pytest.raises(ValueError, match="cluster=2 has no rows"):
+        model.sample(3, cluster=2)
+    # Assigned in part, but to no row first of all.
+    model.expert_sizes_ = np.array([0.49, 0.49, 0.02], dtype=np.float32)
     with pytest.raises(ValueError, match="cluster=2 has no rows"):
         model.sample(3, cluster=2)
 

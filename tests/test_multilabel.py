@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skmixae import MixAEClustering
+from skmixae.inference import BATCH_BYTES
 from skmixae.metrics import hungarian_accuracy_score, hungarian_accuracy_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -199,3 +200,30 @@ def test_rows_that_are_sums_cannot_be_drawn():
 
 def test_clone_keeps_the_number(fitted):
     assert clone(fitted).n_active == 2
+
+
+def test_errors_of_many_subsets_are_looked_at_a_few_rows_at_a_time():
+    rows = np.random.default_rng(0).normal(size=(30, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = small(20, n_active=3, max_epochs=1, n_init=1).fit(rows)
+    inference = model._inference()
+    table = inference.network.members.numel() * inference._batch_size()
+    assert 4 * table <= 1.1 * BATCH_BYTES
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pictures_show_each_row_with_every_cluster_that_it_has(fitted):
+    pytest.importorskip("matplotlib")
+    from skmixae.plotting import (
+        CertaintyDisplay,
+        ClusterClassDisplay,
+        ClusterSamplesDisplay,
+    )
+
+    samples = ClusterSamplesDisplay.from_estimator(fitted, X)
+    assert_array_equal(samples.counts, fitted.labels_.sum(0))
+    sure = CertaintyDisplay.from_estimator(fitted, X).certainties
+    assert [len(some) for some in sure] == fitted.labels_.sum(0).tolist()
+    with pytest.raises(ValueError, match="n_active=2"):
+        ClusterClassDisplay.from_estimator(fitted, X, Y)

@@ -252,6 +252,12 @@ def test_bad_chunk_leaves_the_stream_as_it_was():
     assert everything(stream(model, 1)) == everything(stream(undisturbed, 1))
 
 
+def test_directions_may_be_asked_of_a_stream_that_starts_with_one_row():
+    model = small(n_clusters=1, directions=True, whitening=0.5)
+    model.partial_fit(X[:1]).partial_fit(X)
+    assert np.isfinite(model.score(X))
+
+
 def test_bad_first_chunk_leaves_nothing():
     model = small()
     with pytest.raises(ValueError, match="NaN"):

@@ -52,6 +52,12 @@ def test_images_have_convolutional_experts(shape):
     assert isinstance(model.module_.experts, ConvolutionalExperts)
 
 
+@pytest.mark.parametrize("shape", [None, "auto", (64,)])
+def test_what_is_not_said_to_be_an_image_has_none(shape):
+    model = presets.paper(4, input_shape=shape, **BRIEF).fit(X)
+    assert not isinstance(model.module_.experts, ConvolutionalExperts)
+
+
 def test_distilled_assignments_are_those_of_the_best_expert():
     def agreement(weight):
         model = presets.paper(

@@ -236,7 +236,8 @@ class MixtureObjective:
             for regulariser in self.regularisers:
                 total = total + regulariser(assign, x, log_assignment, generator)
             for view in self.views:
-                with torch.no_grad():
+                # Places of a long series need more digits than bfloat16 has.
+                with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
                     changed = view(x, index, generator)
                 moved = F.log_softmax(assign(changed), -1)
                 total = total + terms.divergence(log_assignment, moved)

@@ -56,7 +56,7 @@ class Constant:
 
     def settled(self) -> Constant:
         """Return the schedule of a phase that follows: it stays where this one ends."""
-        return self
+        return Held(self.base, self.at(1.0))
 
 
 class Held(Constant):
@@ -110,10 +110,6 @@ class Fading(Constant):
         begun = torch.where(entropy < SURE, here, begun)
         self.state.copy_(torch.stack([entropy, begun]))
 
-    def settled(self) -> Constant:
-        """Return the schedule of a phase that follows: it stays where this one ends."""
-        return Held(self.base, self.at(1.0))
-
 
 class Anneal(Constant):
     """Early, balance and assignment; late, reconstruction and certainty.
@@ -128,10 +124,6 @@ class Anneal(Constant):
         reconstruction = self.base.reconstruction * (FLOOR + done)
         faded = _with_balance(self.base, 1 - done)
         return faded._replace(reconstruction=reconstruction)
-
-    def settled(self) -> Constant:
-        """Return the schedule of a phase that follows: it stays where this one ends."""
-        return Held(self.base, self.at(1.0))
 
 
 class Balanced(Constant):
@@ -161,6 +153,10 @@ class Balanced(Constant):
             self.state = now
         else:
             self.state.lerp_(now, 1 - BALANCED_MEMORY)
+
+    def settled(self) -> Constant:
+        """Return the schedule of a phase that follows: this one, as it goes on."""
+        return self
 
 
 def _at_most_one(progress: float | Tensor) -> float | Tensor:

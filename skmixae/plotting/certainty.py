@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from .figure import BLUE, FONT, INK, import_pyplot, new_axes
+from .rows import belonging
 
 # Inches of a cluster's line and of the axis of certainties.
 _LINE, _WIDTH = 0.24, 4.5
@@ -92,10 +93,9 @@ class CertaintyDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
-        assignment = estimator.predict_proba(X)  # (n, k)
-        labels, certainty = assignment.argmax(axis=1), assignment.max(axis=1)
-        clusters = range(assignment.shape[1])
-        return cls(certainties=[certainty[labels == k] for k in clusters]).plot(ax=ax)
+        each = zip(*(part.T for part in belonging(estimator, X)), strict=True)
+        certainties = [assignment[belongs] for assignment, belongs in each]
+        return cls(certainties=certainties).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> CertaintyDisplay:
         """Draw the lines.

@@ -99,11 +99,18 @@ class ClusterClassDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If X and y are of different lengths.
+            If X and y are of different lengths, or rows belong to several clusters.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
-        return cls.from_predictions(y, estimator.predict(X), ax=ax)
+        clusters = estimator.predict(X)
+        if clusters.ndim > 1:
+            raise ValueError(
+                f"{cls.__name__} is of rows with one cluster each. This estimator was "
+                f"fitted with n_active={estimator.n_active}; "
+                "hungarian_accuracy_score compares such rows with classes."
+            )
+        return cls.from_predictions(y, clusters, ax=ax)
 
     @classmethod
     def from_predictions(

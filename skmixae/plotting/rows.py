@@ -16,6 +16,17 @@ def row_shape(estimator: Any) -> tuple[tuple[int, ...], bool]:
     return shape, len(shape) > 1 and estimator.architecture != "conv1d"
 
 
+def belonging(estimator: Any, X: Any) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Return assignments (n, k), and which clusters (n, k) each row belongs to.
+
+    One, or of rows that are sums several.
+    """
+    assignment = estimator.predict_proba(X)
+    if getattr(estimator, "n_active", 1) > 1:
+        return assignment, estimator.predict(X).astype(bool)
+    return assignment, np.eye(assignment.shape[1], dtype=bool)[assignment.argmax(1)]
+
+
 def sliceable(X: Any) -> Any:
     """Return X in a format that rows can be taken of."""
     return X.tocsr() if issparse(X) and X.format != "csr" else X

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .blocks import Grid, Look, default_n_samples, leave_empty, look_of
 from .figure import import_pyplot
-from .rows import check_number, dense, row_shape, sliceable
+from .rows import belonging, check_number, dense, row_shape, sliceable
 
 _SELECTIONS = ("spread", "certain", "random")
 
@@ -145,20 +145,21 @@ class ClusterSamplesDisplay:
             n_samples = default_n_samples(input_shape, image)
         check_number(n_samples)
         X = sliceable(X)
-        assignment = estimator.predict_proba(X)  # (n, k)
-        labels, certainty = assignment.argmax(axis=1), assignment.max(axis=1)
+        assignment, belongs = belonging(estimator, X)  # (n, k)
         rng = check_random_state(random_state) if selection == "random" else None
         chosen = [
             rows[_choose(certainty[rows], n_samples, selection, rng)]
-            for rows in (np.flatnonzero(labels == k) for k in range(len(assignment[0])))
+            for certainty, rows in zip(
+                assignment.T, map(np.flatnonzero, belongs.T), strict=True
+            )
         ]
         ends = np.cumsum([len(rows) for rows in chosen])[:-1]
         shown = _safe_indexing(X, np.concatenate(chosen))
         display = cls(
             samples=np.split(dense(shown), ends),
             reconstructions=np.split(estimator.reconstruct(shown), ends),
-            certainties=[certainty[rows] for rows in chosen],
-            counts=np.bincount(labels, minlength=len(chosen)),
+            certainties=[assignment[rows, k] for k, rows in enumerate(chosen)],
+            counts=belongs.sum(0),
             input_shape=input_shape,
             image=image,
         )

@@ -25,6 +25,9 @@ BLOCK_BYTES = 1 << 24
 # disk is read in runs and the order needs no memory that grows with the rows.
 MAP_RUN = 64
 MAP_WINDOW = 1024
+# No scaled number is larger. Where some are, they are as good as infinite, and sums of
+# their squares still are numbers.
+FARTHEST = 1e12
 # Coordinates of whitened rows are kept where they fill no more than this, and on an
 # accelerator all rows that fill no more than this share of its free memory.
 HELD_BYTES = 1 << 26
@@ -58,9 +61,10 @@ class Scaling:
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Scale rows (b, features), to float32."""
         # A centre of 1e6 is subtracted before the precision is given up, not after.
-        return np.asarray(self._centered(rows), dtype=np.float32)
+        return _single(self.centered(rows))
 
-    def _centered(self, rows: Array) -> Array:
+    def centered(self, rows: Array) -> Array:
+        """Scale rows (b, features), in a precision of their own."""
         # Most rows of words are zeros, which need no second pass in float64.
         return (rows - self.center if self.center.any() else rows) / self.scale
 
@@ -86,14 +90,14 @@ class Whitening(Scaling):
         """Return coordinates (b, d) of rows (b, features)."""
         # In float64: sums are in another order for each place of a row in a batch, and
         # of what that makes of them, none is left in float32.
-        along = self._centered(rows).astype(np.float64) @ self.axes.astype(np.float64)
+        along = self.centered(rows).astype(np.float64) @ self.axes.astype(np.float64)
         if self.directions:
             length = np.linalg.norm(along, axis=1, keepdims=True)
             # A row of zeros has no direction, and stays.
             along *= np.divide(
                 self.length, length, out=np.zeros_like(length), where=length > 0
             )
-        return along.astype(np.float32)
+        return _single(along)
 
     @property
     def length(self) -> float:
@@ -110,8 +114,7 @@ class Whitening(Scaling):
         shift = torch.from_numpy(center.astype(np.float32)).to(device)
 
         def coordinates(x: Tensor) -> Tensor:
-            with torch.autocast(x.device.type, enabled=False):
-                along = torch.addmm(shift, x, axes)
+            along = torch.addmm(shift, x, axes)
             return F.normalize(along) * self.length if self.directions else along
 
         return coordinates
@@ -175,8 +178,8 @@ class Moments:
         """Return what is done to rows that are to be reconstructed by a loss."""
         if self.axes is None:
             return self.plain_scaling(loss)
-        center = self.plain_scaling(loss).center
-        return Whitening(center, 1.0, self.axes, self.directions)
+        plain = self.plain_scaling(loss)
+        return Whitening(plain.center, plain.scale, self.axes, self.directions)
 
     def plain_scaling(self, loss: str) -> Scaling:
         """Return the scaling that a loss wants of rows that are not whitened."""
@@ -200,6 +203,11 @@ class Moments:
             cosine = self.mean_direction @ self.mean / norm if norm else 0.0
             return _positive(1.0 - cosine, 1e-9)
         return 1.0  # by the choice of the scale
+
+
+def _single(rows: Array) -> NDArray[np.float32]:
+    """Return scaled rows in float32, none so far off that its square is infinite."""
+    return np.clip(rows, -FARTHEST, FARTHEST).astype(np.float32, copy=False)
 
 
 def _positive(value: Any, above: float = 0.0) -> float:
@@ -231,7 +239,8 @@ class Rows:
     def is_mapped(self) -> bool:
         """Whether the rows lie on disk, so that neighbours are read together."""
         base = self.array
-        while base is not None and not isinstance(base, np.memmap):
+        # A copy of a memory map is one by its type, but lies in memory.
+        while base is not None and getattr(base, "_mmap", None) is None:
             base = getattr(base, "base", None)
         return base is not None
 

@@ -57,7 +57,7 @@ class TrainingPlan:
         The latter start at the full learning rate again, and let it fall twice as far.
         """
         last = min(round(share * self.max_epochs), self.max_epochs - 1)
-        if not last:
+        if last < 1:
             return self, None
         return (
             replace(self, max_epochs=self.max_epochs - last),
@@ -245,8 +245,8 @@ def train(
     Raises
     ------
     TrainingDiverged
-        If a term or a weight is no longer finite. The exception's ``run`` says what had
-        been done, and the network has the best weights from before.
+        If a term or a weight is no longer finite. The exception's ``training_run`` says
+        what had been done, and the network has the best weights from before.
     """
     run = TrainingRun()
     book = LabelBook(len(batches.rows), n_experts, batches.device)
@@ -283,6 +283,7 @@ def train(
         raise
     finally:
         best.restore()
+        network.zero_grad(set_to_none=True)  # as large as the weights, and of no use
     return run
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
 from torch import nn
@@ -14,20 +15,25 @@ from torch import nn
 WORTH_A_THREAD = 100_000_000
 
 
+_lock = Lock()
+_found: list[int] = []  # torch's number of threads, for each fit that is under way
+
+
 @contextmanager
 def fed_threads(network: nn.Module, batch_size: int) -> Iterator[None]:
     """Lower torch's number of threads to what the work is worth, and put it back.
 
-    The processor's only; a device keeps its own time.
+    The processor's only; a device keeps its own time. Of fits in several threads of
+    Python, each puts back what the first one found: what another set is no wish.
     """
-    before = torch.get_num_threads()
+    with _lock:
+        before = _found[0] if _found else torch.get_num_threads()
+        _found.append(before)
     work = batch_size * sum(p.numel() for p in network.parameters())
-    wanted = min(before, max(1, work // WORTH_A_THREAD))
-    if wanted == before:
-        yield
-        return
-    torch.set_num_threads(wanted)
     try:
+        torch.set_num_threads(min(before, max(1, work // WORTH_A_THREAD)))
         yield
     finally:
+        with _lock:
+            _found.pop()
         torch.set_num_threads(before)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, svd
 
-from .batches import Rows
+from .batches import Rows, Scaling
 
 # Axes are found on so many rows at most, a random part of more.
 MOST_ROWS = 50_000
@@ -23,32 +23,32 @@ MOSTLY_ZERO = 0.9
 def mostly_zeros(rows: Rows) -> bool:
     """Tell whether nine in ten values of rows are zero."""
     some = np.linspace(0, len(rows) - 1, min(len(rows), ROWS_LOOKED_AT)).astype(int)
-    return bool((rows.take(some) == 0).mean() >= MOSTLY_ZERO)
+    n_zeros = sum(int((block == 0).sum()) for block in rows.blocks(some))
+    return n_zeros >= MOSTLY_ZERO * len(some) * rows.n_features
 
 
 def principal_axes(
     rows: Rows,
-    center: NDArray[np.floating],
+    scaling: Scaling,
     n_components: int,
     exponent: float,
     *,
     share: float = 1.0,
     least: int = 0,
-    seed: int = 0,
 ) -> NDArray[np.float32]:
-    """Return axes (features, d) on which rows are whitened, fully or in part.
+    """Return axes (features, d) on which scaled rows are whitened, fully or in part.
 
-    Rows times the axes are coordinates along the principal directions from ``center``,
-    each divided by its standard deviation to the power ``exponent``, and all by one
-    number, so that their mean square is one. There are d of them, ``n_components`` or
-    fewer, where rows have no more directions.
+    Rows times the axes are coordinates along their principal directions, each divided
+    by its standard deviation to the power ``exponent``, and all by one number, so that
+    their mean square is one. There are d of them, ``n_components`` or fewer, where rows
+    have no more directions.
 
     Parameters
     ----------
     rows : Rows
         The rows in their units.
-    center : ndarray of shape (features,)
-        Their mean, or zero.
+    scaling : Scaling
+        What is done to them before, which gives them their centre.
     n_components : int
         The most directions to keep.
     exponent : float
@@ -65,9 +65,9 @@ def principal_axes(
         most = max(2, WIDEST**2 // n_features)
     index = np.arange(n)
     if n > most:
-        index = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+        index = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
     few = len(index) < n_features
-    directions, spread = (_of_few if few else _of_many)(rows, index, center)
+    directions, spread = (_of_few if few else _of_many)(rows, index, scaling)
     kept = (spread > WEAKEST * spread[0]) & (np.arange(len(spread)) < n_components)
     variance = np.square(spread)
     before = np.cumsum(variance) - variance  # what stronger directions have
@@ -86,21 +86,22 @@ def principal_axes(
 
 
 def _of_many(
-    rows: Rows, index: NDArray[np.intp], center: NDArray[np.floating]
+    rows: Rows, index: NDArray[np.intp], scaling: Scaling
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return principal directions (features, features) and spread, block by block."""
     scatter = np.zeros((rows.n_features, rows.n_features))
     for block in rows.blocks(index):
-        scatter += (moved := block - center).T @ moved
+        scaled = scaling.centered(block).astype(np.float64, copy=False)
+        scatter += scaled.T @ scaled
     variances, directions = eigh(scatter / len(index))
     spread = np.sqrt(variances[::-1].clip(min=0))
     return directions[:, ::-1], spread
 
 
 def _of_few(
-    rows: Rows, index: NDArray[np.intp], center: NDArray[np.floating]
+    rows: Rows, index: NDArray[np.intp], scaling: Scaling
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return principal directions (features, n) and spread, of the rows at once."""
-    block = rows.take(index) - center
+    block = scaling.centered(rows.take(index)).astype(np.float64, copy=False)
     _, singular, directions = svd(block, full_matrices=False)
     return directions.T, singular / np.sqrt(len(index))

@@ -502,3 +502,17 @@ def test_a_step_that_spares_experts_has_the_terms_of_one_that_does_not(
     whole, part = (torch.cat([g.flatten() for g in found[m]]) for m in (0.0, 1.0))
     assert not torch.equal(whole, part)
     assert (whole - part).norm() < 0.01 * whole.norm()
+
+
+def test_views_are_exact_where_products_of_training_are_not():
+    precise = torch.eye(N_FEATURES)
+    seen = []
+
+    def view(x, index, generator):
+        seen.append(x @ precise - x)
+        return x
+
+    with torch.autocast("cpu", torch.bfloat16):
+        step(make_objective(views=[view]), make_network(), 1000 + rows())
+    assert seen[0].dtype == torch.float32
+    assert seen[0].abs().max() == 0

@@ -177,6 +177,7 @@ def test_rows_on_disk_are_recognised_also_behind_a_view(tmp_path):
         assert Rows(array).is_mapped
     assert not Rows(data()).is_mapped
     assert not Rows(np.array(mapped)).is_mapped
+    assert not Rows(mapped.copy()).is_mapped
     assert not Rows(sparse.csr_matrix(data())).is_mapped
 
 

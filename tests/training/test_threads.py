@@ -1,5 +1,8 @@
 """Threads follow the work, for as long as it lasts."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 import torch
 from torch import nn
@@ -29,3 +32,29 @@ def test_threads_come_back_after_an_error():
     with pytest.raises(KeyError), fed_threads(nn.Linear(1, 1), 1):
         raise KeyError
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_threads_come_back_where_fits_overlap():
+    """The second fit ends last, and began while the first had lowered the number."""
+    begun, second, ended = Event(), Event(), Event()
+
+    def first_fit():
+        with fed_threads(nn.Linear(1, 1), 1):
+            begun.set()
+            assert second.wait(10)
+        ended.set()
+        return torch.get_num_threads()
+
+    def second_fit():
+        assert begun.wait(10)
+        with fed_threads(nn.Linear(1, 1), 1):
+            second.set()
+            assert ended.wait(10)
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        fits = [pool.submit(fit) for fit in (first_fit, second_fit)]
+        assert [fit.result() for fit in fits] == [4, 4]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 4
