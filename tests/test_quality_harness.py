@@ -419,6 +419,17 @@ def test_a_file_of_rows_is_a_data_set(tmp_path, monkeypatch):
     assert problem.n_clusters == 2
 
 
+def test_a_file_may_have_categories(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    path = tmp_path / "mushrooms.dat"
+    path.write_text("red, 1, bell, x\nblue, 3, flat, y\ngreen, 1, flat, y\n\n")
+    problem = datasets.load(datasets.add_file(path))
+    height = 2**-0.5
+    expected = [[-height, 0, 0, 1, 0], [2 * height, 1, 0, 0, 1], [-height, 0, 1, 0, 1]]
+    np.testing.assert_allclose(problem.rows, expected, rtol=1e-6)
+    assert problem.classes.tolist() == ["x", "y", "y"]
+
+
 def test_series_of_the_archive_are_read_from_both_of_their_files(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
     first = tmp_path / "Waves_TRAIN.ts"

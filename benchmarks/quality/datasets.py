@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from sklearn import datasets as toy
-from sklearn.preprocessing import StandardScaler
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from benchmarks._rows import Problem, new_problem
 from benchmarks.quality.embeddings import (
@@ -113,24 +115,40 @@ def add_file(path: Path) -> str:
     """Add a file of rows to the data sets, and return the name that it has there.
 
     Values are separated by commas, the last of a line is its class, and lines that
-    start with "@" say something else, as in KEEL's files; their columns are brought to
-    one scale. Or a ``NAME_TRAIN.ts`` of the UCR archive, with ``NAME_TEST.ts`` beside:
-    series of one length, as they are, channel after channel.
+    start with "@" say something else, as in KEEL's files. Columns of numbers are
+    brought to one scale; others are categories, with an indicator for each value. Or a
+    ``NAME_TRAIN.ts`` of the UCR archive, with ``NAME_TEST.ts`` beside: series of one
+    length, as they are, channel after channel.
     """
     if path.suffix == ".ts":
         name = path.stem.removesuffix("_TRAIN")
         parts = [path, path.with_name(f"{name}_TEST.ts")]
         DATASETS[name] = lambda: (*_read_series(parts), None)
         return name
-    DATASETS[path.stem] = partial(scaled, partial(_read, path))
+    DATASETS[path.stem] = partial(_read, path)
     return path.stem
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path) -> Parts:
     with open(path, encoding="utf-8") as file:
-        lines = [line.rstrip("\n").split(",") for line in file if line[:1] != "@"]
-    rows = np.array([line[:-1] for line in lines], dtype=np.float64)
-    return rows, np.array([line[-1].strip() for line in lines])
+        lines = [line.split(",") for line in file if line.strip() and line[0] != "@"]
+    table = np.char.strip(np.array(lines))
+    numeric = [_are_numbers(column) for column in table.T[:-1]]
+    others = [not one for one in numeric]
+    coded = make_column_transformer(
+        (make_pipeline(FunctionTransformer(np.float64), StandardScaler()), numeric),
+        (OneHotEncoder(drop="if_binary", sparse_output=False), others),
+    )
+    rows = coded.fit_transform(table[:, :-1])
+    return rows.astype(np.float32), table[:, -1], None
+
+
+def _are_numbers(column: np.ndarray) -> bool:
+    try:
+        column.astype(np.float64)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_series(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
