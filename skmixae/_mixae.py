@@ -103,8 +103,9 @@ class MixAEClustering(
 ):
     r"""Clustering by a mixture of autoencoders.
 
-    K autoencoders (*experts*) each learn the manifold of one cluster, and an assignment
-    network reads what they encode and gives each row a probability for each of them.
+    Autoencoders (*experts*), one or more for each of K clusters, learn the manifolds of
+    their rows, and an assignment network reads what they encode and gives each row a
+    probability for each of them.
     All train together from the start: every row is reconstructed by the experts in
     proportion to its assignment, one entropy makes each row's assignment sure, another
     keeps every expert in use, and a consistency term keeps the assignment of a row that
@@ -112,8 +113,9 @@ class MixAEClustering(
     the consistency term, which ``consistency=None`` turns off, is ours, after [2]_.
 
     Rows are centred and divided by one scale for all features, so the weights below
-    serve data of any size and unit. Features of unlike units should be brought to one
-    by a ``StandardScaler`` first.
+    serve data of any scale; vectors are then also whitened half way (``whitening``),
+    and counts are not centred (``directions``). Features of unlike units should be
+    brought to one by a ``StandardScaler`` first.
 
     Parameters
     ----------
@@ -268,8 +270,9 @@ class MixAEClustering(
     learning_rate : float, default=0.002
         The learning rate of Adam at the start.
     learning_rate_decay : float, default=0.3
-        The share of the learning rate that is left in the last epoch; it falls
-        geometrically. `partial_fit`, which knows no last epoch, does not lower it.
+        The share of the learning rate that is left in the last epoch, to which it falls
+        geometrically; where clusters are refined (``refinement``), its square is.
+        `partial_fit`, which knows no last epoch, does not lower it.
     weight_decay : float, default=0.0
         Decoupled weight decay.
     tol : float, default=0.0001
@@ -284,8 +287,8 @@ class MixAEClustering(
         The share of the epochs, the last ones, from 0 to below 1, in which the clusters
         are trained that experts to spare were merged into: entropies and consistency
         are then of clusters, and a border between two experts of one cluster costs
-        nothing. The learning rate starts anew and falls twice as far; schedules start
-        anew as well.
+        nothing. The learning rate starts anew and falls twice as far; weights that
+        ``entropy_schedule`` has moved, but by "balanced", stay where they are then.
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
@@ -369,19 +372,21 @@ class MixAEClustering(
     Attributes
     ----------
     labels_ : ndarray of shape (n_samples,), int32
-        The cluster of each row, from 0, the largest first. After `partial_fit`, of the
-        last chunk. With ``n_active`` above 1 the shape is (n_samples, n_clusters), and
-        each row has that many ones.
+        The cluster of each row, from 0, the largest first. Clusters that had an order
+        before keep it: labels given as ``init``, known ``cluster_sizes``, those of a
+        ``warm_start`` and, of the last chunk, those of `partial_fit`. With ``n_active``
+        above 1 the shape is (n_samples, n_clusters), and each row has that many ones.
     n_iter_ : int
         The number of epochs run; of chunks, for `partial_fit`.
     history_ : structured ndarray of shape (`n_iter_`,)
         One row an epoch. ``history_["total"]`` is what was minimised and
-        ``history_["objective"]`` the same with the weights as configured;
+        ``history_["objective"]`` the same with the weights as configured (or, in the
+        first epochs, in which a start is learned, what is minimised then);
         "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
         agreement with them that takes its place), "consistency", "start", "prior" and
         "distillation" are its terms, each with its weight in "reconstruction_weight"
         and so on; "learning_rate";
-        "expert_share" (of shape (K,)), the share of rows for each expert;
+        "expert_share" (of shape (n_experts,)), the share of rows for each expert;
         "label_change", the share of rows whose label changed since the epoch before
         (NaN in the first); and "validation_objective", where rows are held out.
     cluster_sizes_ : ndarray of shape (n_clusters,)
@@ -405,7 +410,8 @@ class MixAEClustering(
         over all rows, and the weighted consistency and divergence from the start of
         the epoch whose weights were kept: what `n_init` compares. It needs no labels.
         Where restarts begin from different clusters, with an eighth of beta: else the
-        most even were preferred.
+        most even were preferred. The batch entropy counts whole here, also where
+        ``cluster_sizes`` lets training reward no more of it than the start has.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
     input_shape_ : tuple of int
@@ -922,9 +928,10 @@ class MixAEClustering(
         Returns
         -------
         errors : ndarray of shape (n_samples, n_clusters), float32
-            In units of the error of predicting the mean of the training data; where
-            ``whitening`` is on, of whitened rows. With ``n_active`` above 1, of the
-            best sum that has the cluster in it.
+            In units of the error of predicting the mean of the training data, or zero,
+            if rows count by their ``directions``; where ``whitening`` is on, of
+            whitened rows, in the directions that are kept. With ``n_active`` above 1,
+            of the best sum that has the cluster in it.
         """
         inference, rows = self._look(X)
         return inference.errors(rows)
@@ -942,9 +949,12 @@ class MixAEClustering(
         scores : ndarray of shape (n_samples,), float32
             The negative of each row's smallest reconstruction error: at most 0 (for
             "mse" and "cosine"), and -1 where no expert does better than the mean. Low
-            scores mark outliers.
+            scores mark outliers. Where whitening keeps some directions alone
+            (``n_components``), what a row has beyond them is an error, too, but not of
+            counts (``directions``).
         """
-        return -self.reconstruction_errors(X).min(axis=1)
+        inference, rows = self._look(X)
+        return inference.scores(rows, self._moments.beyond)
 
     def score(self, X: ArrayLike, y: None = None) -> float:
         """Return the mean of `score_samples`: higher is better.

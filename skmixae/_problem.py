@@ -237,9 +237,10 @@ def resolve_moments(
         least, most, share = resolve_components(
             e.n_components, rows.n_features, int(e.n_clusters)
         )
-        moments.axes = principal_axes(
+        moments.axes, beyond = principal_axes(
             rows, scaling, most, power, share=share, least=least
         )
+        moments.beyond = 0.0 if directions else beyond
     return moments
 
 

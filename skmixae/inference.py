@@ -97,6 +97,18 @@ class Inference:
 
         return self._collect(rows, error)
 
+    def scores(self, rows: Rows, beyond: float) -> FloatArray:
+        """Return minus the error of each row under the best of all experts, (n,).
+
+        With what whitening has cut from the row, of which ``beyond`` is the mean: an
+        error of squares adds up, and predicting the mean has one of 1 again.
+        """
+        best = self.errors(rows).min(axis=1)
+        if self.reconstruction.loss == "mse":
+            excess = np.concatenate([self.scaling.excess(b) for b in rows.blocks()])
+            best = (best + excess) / (1 + beyond)
+        return -best.astype(np.float32)
+
     def reconstruct(self, rows: Rows) -> FloatArray:
         """Return each row as its own expert reconstructs it, (n, features)."""
 

@@ -204,6 +204,33 @@ def test_outliers_score_lower_than_every_row(fitted):
     assert fitted.score_samples(outliers).max() < fitted.score_samples(X).min()
 
 
+@quiet
+@pytest.mark.parametrize("loss", ["mse", "cosine"])
+def test_rows_off_what_whitening_keeps_score_lower(loss):
+    """As far as from a feature that was constant, or had no part in the variance."""
+    rng = np.random.default_rng(0)
+    rows = np.c_[X, np.full(90, 7.0), 1e-3 * rng.normal(size=(90, 2))]
+    model = small(n_components=6, reconstruction_loss=loss).fit(rows)
+    scores = model.score_samples(rows)
+    for feature in (6, 7):
+        moved = rows.copy()
+        moved[:, feature] += 50
+        assert (model.score_samples(moved) < scores - 1).all() == (loss == "mse")
+    errors = model.reconstruction_errors(rows).min(1)
+    assert_allclose(scores, -errors, atol=1e-4)
+
+
+@quiet
+def test_a_score_of_minus_one_is_that_of_the_mean():
+    rows = np.random.default_rng(0).normal(size=(500, 80))
+    model = small(n_clusters=1, max_epochs=30, n_components=10).fit(rows)
+    inference = model._inference()
+    energy = np.square(inference.scaling.apply(rows)).mean(1)
+    mean = (energy + inference.scaling.excess(rows)) / (1 + model._moments.beyond)
+    assert mean.mean() == pytest.approx(1, rel=1e-3)
+    assert -1.1 < model.score(rows) < -0.5
+
+
 @pytest.mark.parametrize(
     "method",
     ["predict", "predict_proba", "transform", "reconstruct", "reconstruction_errors"],

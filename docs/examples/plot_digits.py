@@ -29,8 +29,8 @@ ClusterSamplesDisplay.from_estimator(model, X)
 ExpertTreeDisplay.from_estimator(model, X)
 
 # %%
-# The terms of the objective. After 24 epochs experts are merged, and the terms are
-# those of clusters.
+# The terms of the objective. After three fifths of the epochs experts are merged, and
+# the terms are those of clusters.
 TrainingHistoryDisplay.from_estimator(model)
 
 # %%

@@ -68,6 +68,10 @@ class Scaling:
         # Most rows of words are zeros, which need no second pass in float64.
         return (rows - self.center if self.center.any() else rows) / self.scale
 
+    def excess(self, rows: Array) -> Array:
+        """Return what is not in scaled rows (b, features), as a part of their error."""
+        return np.zeros(len(rows))
+
     def undo(self, rows: Array) -> Array:
         """Return scaled rows (..., features) to their units, in float32."""
         original = rows.astype(np.float64) * self.scale + self.center
@@ -99,6 +103,21 @@ class Whitening(Scaling):
             )
         return _single(along)
 
+    def excess(self, rows: Array) -> Array:
+        """Return what is beyond the axes in rows (b, features), as part of their error.
+
+        As long as if it were on the axis on which a little is most. Rows that count by
+        their directions have mostly noise there.
+        """
+        n_features, d = self.axes.shape
+        if self.directions or d == n_features:
+            return super().excess(rows)
+        centered = self.centered(rows).astype(np.float64).clip(-FARTHEST, FARTHEST)
+        gains = np.linalg.norm(self.axes.astype(np.float64), axis=0)
+        along = centered @ (self.axes / gains)
+        rest = np.square(centered).sum(1) - np.square(along).sum(1)
+        return rest.clip(min=0) * gains.max() ** 2 / d
+
     @property
     def length(self) -> float:
         """What rows are long that count by their directions."""
@@ -129,9 +148,10 @@ class Whitening(Scaling):
 class Moments:
     """Running moments of rows, merged block by block (Chan, Golub and LeVeque).
 
-    ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened; by
-    which power, and to how many coordinates at most (0 of "auto"), is noted beside, and
-    the shape that rows were recognised to have, if they were.
+    ``axes`` and ``directions`` are those of `Whitening`, where rows are whitened, and
+    ``beyond`` is the mean of its `excess`; by which power, and to how many coordinates
+    at most (0 of "auto"), is noted beside, and the shape that rows were recognised to
+    have, if they were.
     """
 
     n_rows: int = 0
@@ -141,6 +161,7 @@ class Moments:
     lowest: float = np.inf
     highest: float = -np.inf
     axes: NDArray[np.float32] | None = None
+    beyond: float = 0.0
     directions: bool = False
     whitening: float | None = None
     n_components: int = 0

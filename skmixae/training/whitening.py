@@ -35,13 +35,14 @@ def principal_axes(
     *,
     share: float = 1.0,
     least: int = 0,
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], float]:
     """Return axes (features, d) on which scaled rows are whitened, fully or in part.
 
     Rows times the axes are coordinates along their principal directions, each divided
     by its standard deviation to the power ``exponent``, and all by one number, so that
     their mean square is one. There are d of them, ``n_components`` or fewer, where rows
-    have no more directions.
+    have no more directions. Beside them, what is beyond is returned, in the mean over
+    the rows, see `Whitening.excess`.
 
     Parameters
     ----------
@@ -73,16 +74,18 @@ def principal_axes(
     before = np.cumsum(variance) - variance  # what stronger directions have
     kept &= (before < share * variance.sum()) | (np.arange(len(spread)) < least)
     if not kept.any():  # rows are all the same
-        return np.eye(n_features, 1, dtype=np.float32)
+        return np.eye(n_features, 1, dtype=np.float32), 0.0
+    cut = variance[~kept].sum()
     directions, spread = directions[:, kept], spread[kept]
     # Signs that do not depend on how the directions were found.
     strongest = directions[np.abs(directions).argmax(0), np.arange(len(spread))]
     gains = spread**-exponent
     gains /= np.sqrt(np.mean((gains * spread) ** 2))
     # In the order that a file gives it back in: another would round products otherwise.
-    return np.ascontiguousarray(
+    axes = np.ascontiguousarray(
         directions * (gains * np.sign(strongest)), dtype=np.float32
     )
+    return axes, float(cut * gains.max() ** 2 / len(gains))
 
 
 def _of_many(

@@ -19,7 +19,7 @@ def correlated(n=200, n_features=6, seed=0):
 
 
 def axes_of(X, n_components=100):
-    return principal_axes(Rows(X), Scaling(X.mean(0), 1.0), n_components, 0.5)
+    return principal_axes(Rows(X), Scaling(X.mean(0), 1.0), n_components, 0.5)[0]
 
 
 def whitened(X, exponent, n_components=100, directions=False):
@@ -27,7 +27,7 @@ def whitened(X, exponent, n_components=100, directions=False):
     moments = Moments(directions=directions)
     moments.update(rows.take(slice(None)))
     plain = moments.plain_scaling("mse")
-    moments.axes = principal_axes(rows, plain, n_components, exponent)
+    moments.axes, moments.beyond = principal_axes(rows, plain, n_components, exponent)
     scaling = moments.scaling("mse")
     return scaling, scaling.apply(rows.take(slice(None)))
 
@@ -58,7 +58,9 @@ def test_undoing_gives_the_rows_back_where_no_direction_is_cut(exponent):
 def test_directions_are_kept_by_variance_and_by_number(share, least, most, kept):
     rows = np.random.default_rng(0).normal(size=(200, 6)) * [9, 3, 2, 1, 1, 1]
     kept_by = {"share": share, "least": least}
-    found = principal_axes(Rows(rows), Scaling(rows.mean(0), 1.0), most, 0.5, **kept_by)
+    found, _ = principal_axes(
+        Rows(rows), Scaling(rows.mean(0), 1.0), most, 0.5, **kept_by
+    )
     assert found.shape == (6, kept)
 
 
@@ -116,7 +118,7 @@ def test_rows_that_are_all_the_same_have_one_axis(n):
 def test_sparse_and_dense_rows_have_the_same_axes():
     X = np.where(correlated() > 9.0, correlated(), 0.0)
     dense, sparse = (
-        principal_axes(Rows(x), Scaling(np.zeros(6), 1.0), 4, 0.5)
+        principal_axes(Rows(x), Scaling(np.zeros(6), 1.0), 4, 0.5)[0]
         for x in (X, csr_array(X))
     )
     assert_allclose(dense, sparse, rtol=1e-5)
@@ -172,7 +174,32 @@ def test_zeros_are_counted_a_few_rows_at_a_time(monkeypatch):
 def test_the_fewest_directions_with_a_share_of_the_variance_are_kept(X):
     variances = np.linalg.svd(X - X.mean(0), compute_uv=False) ** 2
     for share in (0.3, 0.7, 0.9, 0.999):
-        axes = principal_axes(Rows(X), Scaling(X.mean(0), 1.0), 100, 0.5, share=share)
+        axes, _ = principal_axes(
+            Rows(X), Scaling(X.mean(0), 1.0), 100, 0.5, share=share
+        )
         d = axes.shape[1]
         assert variances[:d].sum() >= share * variances.sum()
         assert d == 1 or variances[: d - 1].sum() < share * variances.sum()
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_what_is_beyond_the_axes_is_measured_on_the_steepest_of_them(exponent):
+    X = correlated()
+    moments = Moments()
+    moments.update(X)
+    plain = moments.plain_scaling("mse")
+    moments.axes, beyond = principal_axes(Rows(X), plain, 2, exponent)
+    excess = moments.scaling("mse").excess(X)
+    centred = (X - X.mean(0)) / plain.scale
+    directions = np.linalg.svd(centred, full_matrices=False)[2]
+    gain = np.linalg.norm(moments.axes, axis=0).max()
+    expected = np.square(centred @ directions[2:].T).sum(1) * gain**2 / 2
+    assert_allclose(excess, expected, rtol=1e-4, atol=1e-6)
+    assert_allclose(beyond, expected.mean(), rtol=1e-4)
+
+
+def test_nothing_is_beyond_all_axes_nor_of_counts():
+    X = correlated()
+    for n_components, directions in ((6, False), (2, True)):
+        scaling, _ = whitened(X, 0.5, n_components, directions)
+        assert not scaling.excess(X).any()
