@@ -66,6 +66,36 @@ def test_tables_of_categories_are_told_from_numbers_and_words(X, k, are_some):
     )
 
 
+def dependent(n=600, seed=0):
+    """Draw answers of two kinds of people, of whom either answers alike, or not."""
+    rng = np.random.default_rng(seed)
+    kind, mood = rng.integers(2, size=(2, n))
+    likely = 0.1 + 0.45 * kind + 0.35 * mood
+    return (rng.random((n, 12)) < likely[:, None]).astype(float), kind
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "are_some"),
+    [(VALUES, 3, True), (VALUES, 2, False), (dependent()[0], 2, False)],
+)
+def test_classes_are_told_from_features_that_depend_on_each_other(X, k, are_some):
+    assert Evidence(batches(X.astype(float)), k).are_latent_classes() is are_some
+
+
+def test_categories_of_no_classes_are_clustered_as_k_means_has_their_indicators():
+    X, _ = dependent()
+    by_centres = KMeans(2, n_init=10, random_state=0).fit_predict(X)
+    model = MixAEClustering(2, max_epochs=30, random_state=0).fit(X)
+    assert hungarian_accuracy_score(by_centres, model.labels_) > 0.95
+
+
+@pytest.mark.parametrize("name", ["categories", "latent_classes"])
+def test_starts_read_indicators_as_the_categories_that_they_are_of(name):
+    given = batches(VALUES.astype(float)), batches(indicators(VALUES).astype(float))
+    one, other = (STARTS[name](rows, 3, np.random.RandomState(0)) for rows in given)
+    assert_allclose(one, other, atol=1e-6)
+
+
 def test_classes_of_unlike_size_are_found_where_k_means_cuts_the_largest():
     values, y = categories(2000, (0.53, 0.26, 0.13, 0.06, 0.02), 20)
     X = indicators(values)

@@ -180,9 +180,13 @@ class Said(NamedTuple):
     few: bool = False
     even: bool = False
     categories: bool = False
+    classes: bool = True
 
     def are_categories(self):
         return self.categories
+
+    def are_latent_classes(self):
+        return self.classes
 
     def share_between_parts(self):
         return self.cut
@@ -225,6 +229,7 @@ class Said(NamedTuple):
             ("latent_classes",),
         ),
         (200, Said(categories=True), False, ("latent_classes",)),
+        (2, Said(0.0, categories=True, classes=False), True, ("categories",)),
         (70, Said(odd=True, few=True), True, ("round",)),
         (200, Said(odd=True, few=True), True, ("kmeans",)),
         (2, Said(0.0007), False, ("spectral",)),

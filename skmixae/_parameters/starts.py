@@ -36,7 +36,7 @@ JUDGED_BALANCE, MARGIN = 0.125, 0.05
 # adjusted Rand index of .50, and two spirals of three turns at .18.
 HOLDING = {
     "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0,
-    "latent_classes": 20.0,
+    "categories": 20.0, "latent_classes": 20.0,
 }  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def shown_start(evidence: Evidence, *, wide: bool) -> str | None:
     Gaussian too, with a hole.
     """
     if evidence.are_categories():
-        return "latent_classes"
+        return "latent_classes" if evidence.are_latent_classes() else "categories"
     if not wide:
         if evidence.are_of_few_values():
             return "round"

@@ -20,6 +20,7 @@ from .initialisation import (
     gaussians_from,
     has_graph,
     kmeans_model,
+    latent_class_model,
     rows_of,
     sample_of,
     spectral_model,
@@ -83,7 +84,7 @@ class Evidence:
 
         What the graph, or Gaussians, take for clusters are then single values.
         """
-        rows = self.batches.rows.take(self._sample)
+        rows = self._as_they_are
         different = np.unique(rows, axis=0)
         if len(different) >= (1 - REPEATED) * len(rows):
             return False
@@ -96,7 +97,7 @@ class Evidence:
         Their values, or indicators of these. Few rows that repeat are too little to
         learn from: there must be more that differ than parameters.
         """
-        rows = self.batches.rows.take(self._sample)
+        rows = self._as_they_are
         if _are_words(rows):
             return False
         coding = Coding(rows)
@@ -107,6 +108,20 @@ class Evidence:
         n_parameters = self.n_clusters * coding.n_parameters
         enough = n_different >= ROWS_FOR_A_PARAMETER * n_parameters
         return bool(enough or n_different >= (1 - REPEATED) * len(rows))
+
+    def are_latent_classes(self) -> bool:
+        """Tell whether features are independent in as many classes as clusters.
+
+        By the Bayesian information criterion these explain the rows better than one,
+        and better than one more: else features depend on each other in a class.
+        """
+        k, rows = self.n_clusters, self._as_they_are
+        own, *others = (
+            # One more is one of them in two, which takes no graph to find.
+            latent_class_model(rows, m, np.random.RandomState(0), from_graph=m == k)
+            for m in (k, 1, k + 1)
+        )
+        return own.bic(rows) < min(other.bic(rows) for other in others)
 
     def share_between_parts(self) -> float:
         """Return the share of the edges of the graph of neighbours that clusters cut.
@@ -198,6 +213,10 @@ class Evidence:
     @cached_property
     def _sample(self) -> NDArray[np.intp]:
         return sample_of(self.batches, SPECTRAL_ROWS, np.random.RandomState(0))
+
+    @property
+    def _as_they_are(self) -> NDArray[np.floating]:
+        return self.batches.rows.take(self._sample)
 
     @cached_property
     def _rows(self) -> NDArray[np.float32]:

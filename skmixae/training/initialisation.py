@@ -56,7 +56,9 @@ def kmeans_labels(
 
 
 def kmeans_model(
-    rows: NDArray[np.float32], n_clusters: int, random_state: np.random.RandomState
+    rows: NDArray[np.float32] | sparse.csr_matrix,
+    n_clusters: int,
+    random_state: np.random.RandomState,
 ) -> KMeans:
     """Return the best of some runs of k-means."""
     model = KMeans(n_clusters, n_init=10, copy_x=False, random_state=random_state)
@@ -174,15 +176,29 @@ def _padded(probabilities: NDArray, n_clusters: int) -> NDArray[np.float32]:
     return np.pad(probabilities.astype(np.float32), ((0, 0), (0, missing)))
 
 
+def category_labels(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.int32]:
+    """Return labels (n,) of all rows by k-means of the indicators of categories.
+
+    Of rows as they are: along principal directions rare values count for more.
+    """
+    rows = _as_they_are(batches, n_clusters, random_state)
+    coding = Coding(rows)
+    with warnings.catch_warnings():  # of fewer rows that differ than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = kmeans_model(
+            coding.together(rows), min(n_clusters, len(rows)), random_state
+        )
+    blocks = (coding.together(some) for some in batches.rows.blocks())
+    return np.concatenate([model.predict(block) for block in blocks])
+
+
 def latent_class_probabilities(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
-    """Return probabilities (n, k) of all rows by latent classes of a sample of them.
-
-    Of rows as they are, whose values say more than coordinates.
-    """
-    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
-    rows = batches.rows.take(sample_of(batches, size, random_state))
+    """Return probabilities (n, k) of all rows by latent classes of a sample of them."""
+    rows = _as_they_are(batches, n_clusters, random_state)
     model = latent_class_model(rows, min(n_clusters, len(rows)), random_state)
     found = np.concatenate(
         [model.predict_proba(some) for some in batches.rows.blocks()]
@@ -190,8 +206,20 @@ def latent_class_probabilities(
     return _padded(found, n_clusters)
 
 
+def _as_they_are(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.floating]:
+    """Return a sample of the rows in their units."""
+    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
+    return batches.rows.take(sample_of(batches, size, random_state))
+
+
 def latent_class_model(
-    rows: NDArray[np.floating], n: int, random_state: np.random.RandomState
+    rows: NDArray[np.floating],
+    n: int,
+    random_state: np.random.RandomState,
+    *,
+    from_graph: bool = True,
 ) -> LatentClasses:
     """Return the best classes of those found from k-means and from the graph."""
     coding = Coding(rows)
@@ -202,7 +230,7 @@ def latent_class_model(
             KMeans(n, n_init=1, random_state=random_state).fit(codes).labels_
             for _ in range(LATENT_CLASS_STARTS)
         ]
-    if has_graph(rows, n):
+    if from_graph and has_graph(rows, n):
         starts.append(spectral_model(codes, n, random_state).labels_)
     models = [LatentClasses(coding).fit(rows, labels, n) for labels in starts]
     return max(models, key=lambda model: model.score)
@@ -298,6 +326,7 @@ STARTS: dict[str, Callable[..., NDArray]] = {
     "parts": spectral_labels,  # the same, held to
     "mixture": mixture_probabilities,
     "uneven": uneven_probabilities,
+    "categories": category_labels,
     "latent_classes": latent_class_probabilities,
 }
 

@@ -147,6 +147,14 @@ class LatentClasses:
         self.score = float(joint.max(1).mean() - cost / len(rows))
         return self
 
+    def bic(self, rows: NDArray[np.floating]) -> float:
+        """Return the Bayesian information criterion on rows: lower is better."""
+        joint = self._joint(self.coding.indicators(rows), self.coding.numbers(rows))
+        n_classes = joint.shape[1]
+        n_parameters = n_classes * self.coding.n_parameters + n_classes - 1
+        likelihood = logsumexp(joint, axis=1).sum()
+        return float(n_parameters * np.log(len(rows)) - 2 * likelihood)
+
     def predict_proba(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the probabilities (n, classes) of the classes of rows."""
         joint = self._joint(self.coding.indicators(rows), self.coding.numbers(rows))
