@@ -225,8 +225,7 @@ class MixAEClustering(
         only up to the entropy of the sizes of the clusters that training starts from:
         an estimate, which large and small clusters survive. "auto" is that for crowded
         rows (see ``init``) that start from clusters with an expert each, and for the
-        starts "round", "centres", "uneven", "categories" and "latent_classes"; else
-        None.
+        starts "round", "centres", "uneven", "plain" and "latent_classes"; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -245,9 +244,9 @@ class MixAEClustering(
     start_weight : float or "auto", default="auto"
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
-        ``init="mixture"``, "round", "centres", "uneven", "categories" and
-        "latent_classes", 100 for "parts", which then need an expert for each cluster;
-        else 0: other starts are there to be left.
+        ``init="mixture"``, "round", "centres", "uneven", "plain" and "latent_classes",
+        100 for "parts", which then need an expert for each cluster; else 0: other
+        starts are there to be left.
     prior_weight : float, default=1.0
         The weight of the divergence of latents from their prior, for experts that have
         one. With variational experts, 1 is the lower bound of the evidence where the
@@ -313,21 +312,18 @@ class MixAEClustering(
           found from k-means and from "spectral", held to;
         - "uneven", for clusters unlike in size: those of Gaussians found from
           "spectral", each with a variance of its own along each direction, held to;
-        - "categories", those of k-means of an indicator for each value of features of
-          few values, of rows as they are, held to;
-        - "latent_classes", for categories: the probabilities of classes within which
-          features are independent (latent class analysis), the best of those found
-          from "categories" and from the graph, held to.
+        - "plain", those of k-means of rows as they are, not whitened, held to;
+        - "latent_classes", for categories, of which each value has an indicator: the
+          probabilities of classes within which features are independent (latent class
+          analysis), the best of those found from k-means and from the graph, held to.
 
         "auto" is "random" for rows that are not whitened. Others it asks, and the first
         of these that is true decides:
 
-        - four fifths of the features have at most ten values, as categories or
-          indicators of them have, and these are no counts of words; where more than a
-          fifth of the rows repeat others, those that differ are at least twice as many
-          as what describes the classes ("latent_classes" where classes have a lower
-          Bayesian information criterion than one, and than one more; else
-          "categories");
+        - four fifths of the features are indicators, of two values, and these are no
+          words; they are latent classes by the Bayesian information criterion, which is
+          higher for one class, and for one more ("latent_classes"); else, if most
+          indicators are of categories with others beside them ("plain");
         - up to 100 features: these have few values, more than a fifth of the rows
           repeat others, and half of the features have fewer values than a quarter of
           the rows that differ ("round");

@@ -225,6 +225,12 @@ def resolve_moments(
     """
     e, moments = estimator, measure(rows, before)
     if before is not None:
+        # What is beyond the axes is in units of a scale that follows the stream.
+        scaling = moments.scaling(e.reconstruction_loss)
+        if scaling.cuts:
+            excess = sum(scaling.excess(block).sum() for block in rows.blocks())
+            moments.beyond *= before.n_rows / moments.n_rows
+            moments.beyond += float(excess) / moments.n_rows
         return moments
     moments.shape = shape_of(rows) if may_find_shape(e) else None
     power = _whitening(e, moments)

@@ -104,7 +104,7 @@ class Inference:
         error of squares adds up, and predicting the mean has one of 1 again.
         """
         best = self.errors(rows).min(axis=1)
-        if self.reconstruction.loss == "mse":
+        if self.reconstruction.loss == "mse" and self.scaling.cuts:
             excess = np.concatenate([self.scaling.excess(b) for b in rows.blocks()])
             best = (best + excess) / (1 + beyond)
         return -best.astype(np.float32)

@@ -1,16 +1,19 @@
 """Tables of categories: when rows are one, and the classes that are found in them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.random import RandomState
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.stats import norm
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmixae import MixAEClustering
 from skmixae._problem import resolve_moments, resolve_problem
@@ -39,61 +42,83 @@ def batches(X):
 
 
 VALUES, CLASSES = categories()
+INDICATORS = indicators(VALUES)
 RNG = np.random.default_rng(1)
+NOISE = RNG.normal(size=(1200, 6))
 SEVEN_BITS = RNG.integers(0, 2, (500, 7)).astype(float)
+
+
+def said(X, k=3):
+    return Evidence(batches(np.asarray(X, dtype=np.float64)), k)
+
+
+@pytest.mark.parametrize(
+    ("X", "are_some"),
+    [
+        (INDICATORS, True),
+        (StandardScaler().fit_transform(INDICATORS), True),
+        (np.c_[INDICATORS, NOISE], True),
+        (np.c_[INDICATORS[:, :12], NOISE], False),
+        (indicators(categories(n_values=18)[0]), True),  # nine in ten are zero
+        (SEVEN_BITS, True),
+        (VALUES, False),  # grades
+        (RNG.poisson(0.04 * RNG.gamma(1, size=(300, 1)), (300, 100)) > 0, False),
+        (load_iris().data, False),
+        (NOISE[:7], False),
+        (np.ones((50, 3)), False),
+    ],
+)
+def test_indicators_are_told_from_numbers_and_words(X, are_some):
+    assert said(X).are_indicators() is are_some
+
+
+@pytest.mark.parametrize(
+    ("X", "are_some"),
+    [(INDICATORS, True), (INDICATORS[:, ::4], False), (SEVEN_BITS, False)],
+)
+def test_categories_have_several_indicators(X, are_some):
+    assert said(X).are_categories() is are_some
+
+
+def dependent(n=600, seed=0):
+    """Draw grades of two kinds of people, who give high ones all, or low ones."""
+    rng = np.random.default_rng(seed)
+    kind, mood = rng.integers(2, size=(2, n))
+    likely = 0.1 + 0.45 * kind + 0.35 * mood
+    return (rng.random((n, 12, 2)) < likely[:, None, None]).sum(-1)
+
+
+DEPENDENT = indicators(dependent())
 
 
 @pytest.mark.parametrize(
     ("X", "k", "are_some"),
     [
-        (VALUES.astype(np.float32), 3, True),
-        (indicators(VALUES), 3, True),
-        (np.c_[indicators(VALUES), RNG.normal(size=(1200, 6))], 3, True),
-        (np.c_[VALUES[:, :6], RNG.normal(size=(1200, 6))], 3, False),
-        (indicators(categories(n_values=18)[0]), 3, True),  # nine in ten are zero
-        (RNG.poisson(0.04 * RNG.gamma(1, size=(300, 1)), (300, 100)), 3, False),
-        (load_iris().data, 3, False),
-        (RNG.normal(size=(40, 5)), 2, False),
-        (RNG.normal(size=(7, 5)), 2, False),
-        (SEVEN_BITS, 2, True),
+        (INDICATORS, 3, True),
+        (INDICATORS, 2, False),
+        (np.c_[INDICATORS, NOISE], 3, True),
+        (DEPENDENT, 2, False),
         (SEVEN_BITS, 10, False),  # 128 rows that differ, 70 parameters
-        (np.ones((50, 3)), 2, False),
     ],
 )
-def test_tables_of_categories_are_told_from_numbers_and_words(X, k, are_some):
-    assert Evidence(batches(np.asarray(X, dtype=np.float64)), k).are_categories() is (
-        are_some
-    )
-
-
-def dependent(n=600, seed=0):
-    """Draw answers of two kinds of people, of whom either answers alike, or not."""
-    rng = np.random.default_rng(seed)
-    kind, mood = rng.integers(2, size=(2, n))
-    likely = 0.1 + 0.45 * kind + 0.35 * mood
-    return (rng.random((n, 12)) < likely[:, None]).astype(float), kind
-
-
-@pytest.mark.parametrize(
-    ("X", "k", "are_some"),
-    [(VALUES, 3, True), (VALUES, 2, False), (dependent()[0], 2, False)],
-)
 def test_classes_are_told_from_features_that_depend_on_each_other(X, k, are_some):
-    assert Evidence(batches(X.astype(float)), k).are_latent_classes() is are_some
+    assert said(X, k).are_latent_classes() is are_some
 
 
-def test_categories_of_no_classes_are_clustered_as_k_means_has_their_indicators():
-    X, _ = dependent()
-    by_centres = KMeans(2, n_init=10, random_state=0).fit_predict(X)
-    model = MixAEClustering(2, max_epochs=30, random_state=0).fit(X)
+def test_categories_of_no_classes_are_clustered_as_k_means_has_them():
+    by_centres = KMeans(2, n_init=10, random_state=0).fit_predict(DEPENDENT)
+    model = MixAEClustering(2, max_epochs=30, random_state=0).fit(DEPENDENT)
     assert hungarian_accuracy_score(by_centres, model.labels_) > 0.95
 
 
-@pytest.mark.parametrize("name", ["categories", "latent_classes"])
-def test_starts_read_indicators_as_the_categories_that_they_are_of(name):
-    given = batches(VALUES.astype(float)), batches(indicators(VALUES).astype(float))
-    one, other = (STARTS[name](rows, 3, np.random.RandomState(0)) for rows in given)
-    assert_allclose(one, other, atol=1e-6)
+def test_grades_are_clustered_as_numbers():
+    """Of few rows, too few to learn a probability for each grade."""
+    rng = np.random.default_rng(202)
+    y = rng.choice(3, 150)
+    likely = rng.choice([-1.2, 0, 1.2], (3, 12))[y]
+    marks = (3 + likely + 0.9 * rng.normal(size=(150, 12))).round().clip(1, 5)
+    found = MixAEClustering(3, random_state=0).fit_predict(marks[:60])
+    assert hungarian_accuracy_score(y[:60], found) > 0.85
 
 
 def test_classes_of_unlike_size_are_found_where_k_means_cuts_the_largest():
@@ -117,45 +142,70 @@ def test_indicators_may_be_sparse(as_sparse):
 
 
 def test_auto_holds_to_latent_classes_and_their_sizes():
-    X = VALUES.astype(np.float32)
-    model, rows = MixAEClustering(3, random_state=0), Rows(X)
+    model, rows = MixAEClustering(3, random_state=0), Rows(INDICATORS)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.other_starts) == ("latent_classes", ())
     assert (problem.spec.n_experts, problem.weights.start) == (3, 20)
     assert problem.as_even_as_start
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, bool])
+@pytest.mark.parametrize("init", ["auto", "latent_classes", "plain"])
+def test_indicators_may_be_of_every_type(dtype, init):
+    X = INDICATORS[:300].astype(dtype)
+    model = MixAEClustering(3, init=init, max_epochs=30, random_state=0).fit(X)
+    assert hungarian_accuracy_score(CLASSES[:300], model.labels_) > 0.9
+
+
 def test_all_rows_have_probabilities_by_classes_of_a_sample(monkeypatch):
-    monkeypatch.setattr(initialisation, "SPECTRAL_ROWS", 300)
-    given = batches(VALUES.astype(np.float32))
-    found = STARTS["latent_classes"](given, 3, np.random.RandomState(0))
+    monkeypatch.setattr(initialisation, "SAMPLE_BYTES", 300 * 8 * INDICATORS.shape[1])
+    found = STARTS["latent_classes"](batches(INDICATORS), 3, RandomState(0))
     assert hungarian_accuracy_score(CLASSES, found.argmax(1)) > 0.95
+
+
+def test_wide_rows_are_looked_at_a_few_at_a_time():
+    X = sparse.random(5000, 20_000, 0.05, format="csr", random_state=0)
+    X.data[:] = 1
+    evidence = Evidence(batches(X), 3)
+    tracemalloc.start()
+    evidence.are_indicators()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * initialisation.SAMPLE_BYTES
+
+
+def classes_of(X, labels, k):
+    coding = Coding(np.asarray(X, dtype=np.float64))
+    coded = coding.read(X)
+    return LatentClasses(coded, labels, k, coding.n_parameters).improve(coded), coded
 
 
 @pytest.mark.parametrize("n_numbers", [0, 2])
 def test_probabilities_are_those_of_independent_features(n_numbers):
     """Against a loop over rows, classes and features."""
     rng = np.random.default_rng(0)
-    X = np.c_[categories(90, n_features=3)[0], rng.normal(size=(90, n_numbers))]
+    values = categories(90, n_features=3)[0]
+    numbers = rng.normal(size=(90, n_numbers))
     labels = rng.integers(0, 2, 90)
-    model = LatentClasses(Coding(X))
-    seen = model.coding.indicators(X), model.coding.numbers(X)
-    model._learn(*seen, np.eye(2)[labels])
-    scaled = (X - X.mean(0)) / X.std(0)
+    coding = Coding(np.c_[indicators(values), numbers])
+    coded = coding.read(np.c_[indicators(values), numbers])
+    model = LatentClasses(coded, labels, 2, coding.n_parameters)
+    model._learn(coded, np.eye(2)[labels])
+    scaled = (numbers - numbers.mean(0)) / numbers.std(0)
     expected = np.empty((90, 2))
-    for i, row in enumerate(X):
+    for i, row in enumerate(values):
         for c in range(2):
             own = labels == c
             p = (own.sum() + 1) / 92
             for j in range(3):
-                everywhere = (X[:, j] == row[j]).mean()
-                p *= ((X[own, j] == row[j]).sum() + everywhere) / (own.sum() + 1)
-            for j in range(3, 3 + n_numbers):
+                everywhere = (values[:, j] == row[j]).mean()
+                p *= ((values[own, j] == row[j]).sum() + everywhere) / (own.sum() + 1)
+            for j in range(n_numbers):
                 mean, spread = scaled[own, j].mean(), scaled[own, j].std()
                 p *= norm.pdf(scaled[i, j], mean, spread)
             expected[i, c] = p
     expected /= expected.sum(1, keepdims=True)
-    assert_allclose(model.predict_proba(X), expected, rtol=1e-6)
+    assert_allclose(model.predict_proba(coded), expected, rtol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
@@ -165,55 +215,55 @@ def test_probabilities_are_those_of_independent_features(n_numbers):
     n_values=st.integers(2, 5),
     n_classes=st.integers(1, 4),
 )
-def test_classes_explain_rows_better_than_what_they_were_found_from(
-    seed, n_features, n_values, n_classes
-):
-    X, _ = categories(60, n_features=n_features, n_values=n_values, seed=seed)
+def test_each_round_explains_rows_better(seed, n_features, n_values, n_classes):
+    values, _ = categories(60, n_features=n_features, n_values=n_values, seed=seed)
+    coding = Coding(indicators(values))
+    coded = coding.read(indicators(values))
     labels = np.random.default_rng(seed).integers(0, n_classes, 60)
+    model = LatentClasses(coded, labels, n_classes, coding.n_parameters)
 
-    def explained(rounds):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("skmixae.training.latent_classes.MOST_ROUNDS", rounds)
-            model = LatentClasses(Coding(X)).fit(X, labels, n_classes)
-        joint = model._joint(model.coding.indicators(X), model.coding.numbers(X))
+    def explained():
         # The rows, and one more of each class, by which values are smoothed.
-        prior = np.asarray(model.coding.indicators(X).mean(0)) * model._log_values
+        joint = model._joint(coded)
+        prior = model._average * model._log_values
         sizes = model._log_sizes
         return np.logaddexp.reduce(joint, axis=1).sum() + prior.sum() + sizes.sum()
 
-    assert explained(30) >= explained(1) - 1e-6
+    before = explained()
+    model.improve(coded, 1)
+    assert explained() >= before - 1e-6
 
 
-def test_a_value_that_was_not_seen_says_nothing():
-    X = VALUES[:, :5].astype(float)
-    model = latent_class_model(X, 3, np.random.RandomState(0))
-    rows = X[:20].copy()
-    rows[:, 2] = 99
-    found = model.predict_proba(rows)
+def test_what_was_not_seen_of_a_category_says_nothing():
+    coding = Coding(INDICATORS)
+    model = latent_class_model(coding, coding.read(INDICATORS), 3, RandomState(0))
+    some, told_twice = INDICATORS[:20].copy(), INDICATORS[:20].copy()
+    some[:, 4:8] = 0
+    told_twice[:, 4:8] = 1
+    found = model.predict_proba(coding.read(some))
     assert np.isfinite(found).all()
-    rows[:, 2] = -99
-    assert_allclose(found, model.predict_proba(rows))
+    assert_allclose(found, model.predict_proba(coding.read(told_twice)))
 
 
 @pytest.mark.parametrize("drop", [None, "first", "if_binary"])
 @pytest.mark.parametrize("standardised", [False, True])
-def test_indicators_of_a_category_are_one_feature(drop, standardised):
+@pytest.mark.parametrize("unused", [False, True])
+def test_indicators_of_a_category_are_one_feature(drop, standardised, unused):
     values, y = categories(400, n_features=6, n_values=4)
     values[:, 2] //= 2
     X = OneHotEncoder(sparse_output=False, drop=drop).fit_transform(values)
     X = (X - X.mean(0)) / X.std(0) if standardised else X
-    by_values, by_indicators = (
-        LatentClasses(Coding(rows)).fit(rows, y, 3) for rows in (values, X)
-    )
-    assert_allclose(by_indicators.score, by_values.score)
-    assert_allclose(by_indicators.predict_proba(X), by_values.predict_proba(values))
+    if unused:  # values that the encoder knows and no row has
+        X = np.insert(X, range(1, X.shape[1] + 1), 0.0, axis=1)
+    model, coded = classes_of(X, y, 3)
+    same, others = classes_of(indicators(values), y, 3)
+    assert_allclose(model.score, same.score)
+    assert_allclose(model.predict_proba(coded), same.predict_proba(others), atol=1e-9)
 
 
 def test_a_large_class_cut_in_two_has_a_lower_score_than_small_ones_found():
     values, y = categories(2000, (0.53, 0.26, 0.13, 0.06, 0.02), 20)
     cut = np.where(y == 0, np.arange(2000) % 2, y + 1)
     cut[y == 4] = 4  # the two smallest are one
-    truth, other = (
-        LatentClasses(Coding(values)).fit(values, labels, 5) for labels in (y, cut)
-    )
+    truth, other = (classes_of(indicators(values), some, 5)[0] for some in (y, cut))
     assert truth.score > other.score

@@ -258,6 +258,19 @@ def test_directions_may_be_asked_of_a_stream_that_starts_with_one_row():
     assert np.isfinite(model.score(X))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_beyond_a_first_chunk_of_few_rows_is_not_held_against_others():
+    rng = np.random.default_rng(0)
+    model = small(n_clusters=1).partial_fit(rng.normal(size=(12, 64)))
+    for _ in range(4):
+        model.partial_fit(rng.normal(size=(300, 64)))
+    rows = rng.normal(size=(500, 64))
+    inference = model._inference()
+    mean = np.square(inference.scaling.apply(rows)).mean(1)
+    mean += inference.scaling.excess(rows)
+    assert (mean / (1 + model._moments.beyond)).mean() < 1.05
+
+
 def test_bad_first_chunk_leaves_nothing():
     model = small()
     with pytest.raises(ValueError, match="NaN"):

@@ -179,8 +179,12 @@ class Said(NamedTuple):
     odd: bool = False
     few: bool = False
     even: bool = False
+    indicators: bool = False
+    classes: bool = False
     categories: bool = False
-    classes: bool = True
+
+    def are_indicators(self):
+        return self.indicators
 
     def are_categories(self):
         return self.categories
@@ -222,14 +226,11 @@ class Said(NamedTuple):
         (2, Said(0.0007, odd=True), True, ("round",)),
         (2, Said(0.006, odd=True), False, ("round",)),
         (2, Said(0.0, True, True, True, few=True), True, ("round",)),
-        (
-            2,
-            Said(0.0, True, True, few=True, categories=True),
-            True,
-            ("latent_classes",),
-        ),
-        (200, Said(categories=True), False, ("latent_classes",)),
-        (2, Said(0.0, categories=True, classes=False), True, ("categories",)),
+        (2, Said(few=True, indicators=True, classes=True), True, ("latent_classes",)),
+        (200, Said(indicators=True, classes=True), False, ("latent_classes",)),
+        (2, Said(0.0, indicators=True, categories=True), True, ("plain",)),
+        (2, Said(0.0, indicators=True), True, ("parts",)),
+        (2, Said(0.0, classes=True, categories=True), True, ("parts",)),
         (70, Said(odd=True, few=True), True, ("round",)),
         (200, Said(odd=True, few=True), True, ("kmeans",)),
         (2, Said(0.0007), False, ("spectral",)),

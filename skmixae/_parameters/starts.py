@@ -36,7 +36,7 @@ JUDGED_BALANCE, MARGIN = 0.125, 0.05
 # adjusted Rand index of .50, and two spirals of three turns at .18.
 HOLDING = {
     "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0,
-    "categories": 20.0, "latent_classes": 20.0,
+    "plain": 20.0, "latent_classes": 20.0,
 }  # fmt: skip
 
 
@@ -107,8 +107,11 @@ def shown_start(evidence: Evidence, *, wide: bool) -> str | None:
     What is asked first may look like what is asked later: each of two rings is a
     Gaussian too, with a hole.
     """
-    if evidence.are_categories():
-        return "latent_classes" if evidence.are_latent_classes() else "categories"
+    if evidence.are_indicators():
+        if evidence.are_latent_classes():
+            return "latent_classes"
+        if evidence.are_categories():
+            return "plain"
     if not wide:
         if evidence.are_of_few_values():
             return "round"

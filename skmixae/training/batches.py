@@ -66,7 +66,13 @@ class Scaling:
     def centered(self, rows: Array) -> Array:
         """Scale rows (b, features), in a precision of their own."""
         # Most rows of words are zeros, which need no second pass in float64.
-        return (rows - self.center if self.center.any() else rows) / self.scale
+        with np.errstate(over="ignore"):  # of rows as good as infinitely far
+            return (rows - self.center if self.center.any() else rows) / self.scale
+
+    @property
+    def cuts(self) -> bool:
+        """Whether there is something of rows that scaled ones have not."""
+        return False
 
     def excess(self, rows: Array) -> Array:
         """Return what is not in scaled rows (b, features), as a part of their error."""
@@ -94,7 +100,11 @@ class Whitening(Scaling):
         """Return coordinates (b, d) of rows (b, features)."""
         # In float64: sums are in another order for each place of a row in a batch, and
         # of what that makes of them, none is left in float32.
-        along = self.centered(rows).astype(np.float64) @ self.axes.astype(np.float64)
+        centered = self.centered(rows.astype(np.float64, copy=False))
+        if self.directions:  # which are the same of a shorter row
+            largest = np.abs(centered).max(1, keepdims=True)
+            centered = centered / (largest / FARTHEST).clip(min=1)
+        along = _near(centered) @ self.axes.astype(np.float64)
         if self.directions:
             length = np.linalg.norm(along, axis=1, keepdims=True)
             # A row of zeros has no direction, and stays.
@@ -103,20 +113,28 @@ class Whitening(Scaling):
             )
         return _single(along)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether there is something of rows that scaled ones have not.
+
+        Rows that count by their directions have mostly noise beyond the axes.
+        """
+        n_features, d = self.axes.shape
+        return d < n_features and not self.directions
+
     def excess(self, rows: Array) -> Array:
         """Return what is beyond the axes in rows (b, features), as part of their error.
 
-        As long as if it were on the axis on which a little is most. Rows that count by
-        their directions have mostly noise there.
+        As long as if it were on the axis on which a little is most.
         """
-        n_features, d = self.axes.shape
-        if self.directions or d == n_features:
+        if not self.cuts:
             return super().excess(rows)
-        centered = self.centered(rows).astype(np.float64).clip(-FARTHEST, FARTHEST)
-        gains = np.linalg.norm(self.axes.astype(np.float64), axis=0)
-        along = centered @ (self.axes / gains)
-        rest = np.square(centered).sum(1) - np.square(along).sum(1)
-        return rest.clip(min=0) * gains.max() ** 2 / d
+        centered = _near(self.centered(rows.astype(np.float64, copy=False)))
+        axes = self.axes.astype(np.float64)
+        gains = np.linalg.norm(axes, axis=0)
+        directions = axes / gains
+        rest = np.square(centered - centered @ directions @ directions.T).sum(1)
+        return rest * gains.max() ** 2 / len(gains)
 
     @property
     def length(self) -> float:
@@ -226,9 +244,14 @@ class Moments:
         return 1.0  # by the choice of the scale
 
 
+def _near(rows: Array) -> Array:
+    """Return scaled rows, none so far off that its square is infinite."""
+    return np.clip(rows, -FARTHEST, FARTHEST)
+
+
 def _single(rows: Array) -> NDArray[np.float32]:
-    """Return scaled rows in float32, none so far off that its square is infinite."""
-    return np.clip(rows, -FARTHEST, FARTHEST).astype(np.float32, copy=False)
+    """Return scaled rows in float32."""
+    return _near(rows).astype(np.float32, copy=False)
 
 
 def _positive(value: Any, above: float = 0.0) -> float:

@@ -21,6 +21,7 @@ from .initialisation import (
     has_graph,
     kmeans_model,
     latent_class_model,
+    rows_as_they_are,
     rows_of,
     sample_of,
     spectral_model,
@@ -52,10 +53,10 @@ LESS_EVEN, LIKELIER = 0.8, 0.01
 # large a share of the rows that differ, gaps between rows are gaps between values. Of
 # KEEL's mammographic .37 are the same, and four of five features have .01.
 REPEATED, FEW_VALUES = 0.2, 0.25
-# A table is of categories where so many of its features have few values. Word counts
-# have few as well, but of these some rows have many more than others; of categories
-# each row has one each, or no more than so much of the mean more or less.
-MOSTLY_CATEGORIES, AS_MANY = 0.8, 0.25
+# A table is of categories where so many of its features are indicators. Word counts may
+# have few values as well, but of these some rows have many more than others; of
+# categories each row has one each, or no more than so much of the mean more or less.
+MOSTLY_INDICATORS, AS_MANY = 0.8, 0.25
 # Clusters of the graph that have so little of the entropy of k-means' set odd rows
 # apart from all others, if they are not unlike in size. Of KEEL's pima .28, australian
 # .42; the next, of ionosphere, letter and tae, are .6 and more.
@@ -91,37 +92,40 @@ class Evidence:
         n_values = [len(np.unique(feature)) for feature in different.T]
         return bool(np.median(n_values) < FEW_VALUES * len(different))
 
-    def are_categories(self) -> bool:
-        """Tell whether rows are a table of categories, from which classes are learned.
+    def are_indicators(self) -> bool:
+        """Tell whether nearly all features have two values, and are no words."""
+        if self._are_words():
+            return False
+        n_varied = self._coding.indicators.sum() + self._coding.numbers.sum()
+        return bool(self._coding.indicators.sum() > MOSTLY_INDICATORS * n_varied)
 
-        Their values, or indicators of these. Few rows that repeat are too little to
-        learn from: there must be more that differ than parameters.
-        """
-        rows = self._as_they_are
-        if _are_words(rows):
-            return False
-        coding = Coding(rows)
-        listed = coding.listed[coding.n_values > 1]
-        if not listed.size or listed.mean() < MOSTLY_CATEGORIES:
-            return False
-        n_different = len(np.unique(rows, axis=0))
-        n_parameters = self.n_clusters * coding.n_parameters
-        enough = n_different >= ROWS_FOR_A_PARAMETER * n_parameters
-        return bool(enough or n_different >= (1 - REPEATED) * len(rows))
+    def are_categories(self) -> bool:
+        """Tell whether most indicators are of categories with more than two values."""
+        sizes = np.array([len(run) for run in self._coding.runs])
+        return bool(sizes[sizes > 1].sum() > sizes.sum() / 2)
 
     def are_latent_classes(self) -> bool:
         """Tell whether features are independent in as many classes as clusters.
 
         By the Bayesian information criterion these explain the rows better than one,
-        and better than one more: else features depend on each other in a class.
+        and better than one more: else features depend on each other in a class. Few
+        rows that repeat are too little to tell: more must differ than parameters.
         """
-        k, rows = self.n_clusters, self._as_they_are
+        k, coding, rows = self.n_clusters, self._coding, self._as_they_are
+        n_different = len(np.unique(rows, axis=0))
+        wanted = ROWS_FOR_A_PARAMETER * k * coding.n_parameters
+        if n_different < min(wanted, (1 - REPEATED) * len(rows)):
+            return False
+        coded = coding.read(rows)
         own, *others = (
-            # One more is one of them in two, which takes no graph to find.
-            latent_class_model(rows, m, np.random.RandomState(0), from_graph=m == k)
+            latent_class_model(
+                coding, coded, m, np.random.RandomState(0),
+                # One more is one of them in two, which takes no graph to find.
+                from_graph=m == k,
+            )
             for m in (k, 1, k + 1)
-        )
-        return own.bic(rows) < min(other.bic(rows) for other in others)
+        )  # fmt: skip
+        return own.bic(coded) < min(other.bic(coded) for other in others)
 
     def share_between_parts(self) -> float:
         """Return the share of the edges of the graph of neighbours that clusters cut.
@@ -214,9 +218,21 @@ class Evidence:
     def _sample(self) -> NDArray[np.intp]:
         return sample_of(self.batches, SPECTRAL_ROWS, np.random.RandomState(0))
 
-    @property
+    @cached_property
     def _as_they_are(self) -> NDArray[np.floating]:
-        return self.batches.rows.take(self._sample)
+        seed = np.random.RandomState(0)
+        return rows_as_they_are(self.batches, self.n_clusters, seed)
+
+    @cached_property
+    def _coding(self) -> Coding:
+        return Coding(self._as_they_are)
+
+    def _are_words(self) -> bool:
+        """Tell whether rows are mostly zeros, and some have far more values."""
+        blocks = self.batches.rows.blocks(self._sample)
+        told = np.concatenate([(block != 0).sum(1) for block in blocks])
+        mostly_zero = told.mean() <= (1 - MOSTLY_ZERO) * self.batches.rows.n_features
+        return bool(mostly_zero and told.std() > AS_MANY * told.mean())
 
     @cached_property
     def _rows(self) -> NDArray[np.float32]:
@@ -259,10 +275,3 @@ class Evidence:
             gaussians_from(self._rows, self._graph.labels_, "diag"),
             gaussians_from(self._rows, self._centres, "diag"),
         )
-
-
-def _are_words(rows: NDArray[np.floating]) -> bool:
-    """Tell whether rows are mostly zeros, and some have far more values than others."""
-    told = (rows != 0).sum(1)
-    mostly_zero = told.sum() <= (1 - MOSTLY_ZERO) * rows.size
-    return bool(mostly_zero and told.std() > AS_MANY * told.mean())

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ..objective.mixture import MixtureObjective, Network, Step
 from ..objective.terms import expected
 from .batches import Batches
-from .latent_classes import Coding, LatentClasses
+from .latent_classes import Coded, Coding, LatentClasses, best_classes
 from .sums import additive_kmeans, nearest_sums
 
 # k-means sees at most so many rows, and so many for each cluster: its centres move
@@ -36,6 +36,8 @@ NEIGHBOURS = 10
 MIXTURE_ROWS = 4_000
 # Latent classes are looked for from so many runs of k-means, and from the graph.
 LATENT_CLASS_STARTS = 10
+# Rows in their units, which may be wide, fill no more than this.
+SAMPLE_BYTES = 1 << 27
 # Of the mean variance: on a few rows that are alike, as of values with one decimal, a
 # Gaussian without this would be as likely as it is narrow (iris: six beat three).
 LEAST_VARIANCE = 1e-3
@@ -62,7 +64,9 @@ def kmeans_model(
 ) -> KMeans:
     """Return the best of some runs of k-means."""
     model = KMeans(n_clusters, n_init=10, copy_x=False, random_state=random_state)
-    return model.fit(rows)
+    with warnings.catch_warnings():  # of fewer rows that differ than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(rows)
 
 
 def subset_labels(
@@ -133,9 +137,9 @@ def _seen_by_graph(
     return rows, spectral_model(rows, n_clusters, random_state).labels_
 
 
-def has_graph(rows: NDArray, n_clusters: int) -> bool:
+def has_graph(rows: NDArray | sparse.csr_matrix, n_clusters: int) -> bool:
     """Tell whether rows are enough for a graph of neighbours with several clusters."""
-    return 1 < n_clusters < len(rows) / NEIGHBOURS
+    return 1 < n_clusters < rows.shape[0] / NEIGHBOURS
 
 
 def spectral_model(
@@ -176,64 +180,60 @@ def _padded(probabilities: NDArray, n_clusters: int) -> NDArray[np.float32]:
     return np.pad(probabilities.astype(np.float32), ((0, 0), (0, missing)))
 
 
-def category_labels(
+def plain_labels(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.int32]:
-    """Return labels (n,) of all rows by k-means of the indicators of categories.
+    """Return labels (n,) of all rows by k-means of rows as they are, not whitened.
 
-    Of rows as they are: along principal directions rare values count for more.
+    Along principal directions rare values of a category would count for more.
     """
-    rows = _as_they_are(batches, n_clusters, random_state)
-    coding = Coding(rows)
-    with warnings.catch_warnings():  # of fewer rows that differ than clusters
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = kmeans_model(
-            coding.together(rows), min(n_clusters, len(rows)), random_state
-        )
-    blocks = (coding.together(some) for some in batches.rows.blocks())
-    return np.concatenate([model.predict(block) for block in blocks])
+    rows = rows_as_they_are(batches, n_clusters, random_state)
+    model = kmeans_model(rows, min(n_clusters, len(rows)), random_state)
+    return np.concatenate([model.predict(block) for block in batches.rows.blocks()])
 
 
 def latent_class_probabilities(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
     """Return probabilities (n, k) of all rows by latent classes of a sample of them."""
-    rows = _as_they_are(batches, n_clusters, random_state)
-    model = latent_class_model(rows, min(n_clusters, len(rows)), random_state)
-    found = np.concatenate(
-        [model.predict_proba(some) for some in batches.rows.blocks()]
-    )
+    rows = rows_as_they_are(batches, n_clusters, random_state)
+    coding = Coding(rows)
+    n = min(n_clusters, len(rows))
+    model = latent_class_model(coding, coding.read(rows), n, random_state)
+    blocks = (coding.read(some) for some in batches.rows.blocks())
+    found = np.concatenate([model.predict_proba(block) for block in blocks])
     return _padded(found, n_clusters)
 
 
-def _as_they_are(
-    batches: Batches, n_clusters: int, random_state: np.random.RandomState
-) -> NDArray[np.floating]:
-    """Return a sample of the rows in their units."""
-    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
-    return batches.rows.take(sample_of(batches, size, random_state))
-
-
 def latent_class_model(
-    rows: NDArray[np.floating],
+    coding: Coding,
+    coded: Coded,
     n: int,
     random_state: np.random.RandomState,
     *,
     from_graph: bool = True,
 ) -> LatentClasses:
     """Return the best classes of those found from k-means and from the graph."""
-    coding = Coding(rows)
-    codes = coding.together(rows)
+    codes = coded.together()
     with warnings.catch_warnings():  # of fewer rows that differ than clusters
         warnings.simplefilter("ignore", ConvergenceWarning)
         starts = [
             KMeans(n, n_init=1, random_state=random_state).fit(codes).labels_
             for _ in range(LATENT_CLASS_STARTS)
         ]
-    if from_graph and has_graph(rows, n):
+    if from_graph and has_graph(codes, n):
         starts.append(spectral_model(codes, n, random_state).labels_)
-    models = [LatentClasses(coding).fit(rows, labels, n) for labels in starts]
-    return max(models, key=lambda model: model.score)
+    return best_classes(coding, coded, starts, n)
+
+
+def rows_as_they_are(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.floating]:
+    """Return a sample of the rows in their units, fewer of wide ones."""
+    size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
+    affordable = max(1, SAMPLE_BYTES // (8 * batches.rows.n_features))
+    sample = sample_of(batches, min(size, affordable), random_state)
+    return batches.rows.take(sample)
 
 
 def gaussian_model(
@@ -326,7 +326,7 @@ STARTS: dict[str, Callable[..., NDArray]] = {
     "parts": spectral_labels,  # the same, held to
     "mixture": mixture_probabilities,
     "uneven": uneven_probabilities,
-    "categories": category_labels,
+    "plain": plain_labels,
     "latent_classes": latent_class_probabilities,
 }
 

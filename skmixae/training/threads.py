@@ -26,14 +26,14 @@ def fed_threads(network: nn.Module, batch_size: int) -> Iterator[None]:
     The processor's only; a device keeps its own time. Of fits in several threads of
     Python, each puts back what the first one found: what another set is no wish.
     """
+    work = batch_size * sum(p.numel() for p in network.parameters())
     with _lock:
         before = _found[0] if _found else torch.get_num_threads()
         _found.append(before)
-    work = batch_size * sum(p.numel() for p in network.parameters())
-    try:
         torch.set_num_threads(min(before, max(1, work // WORTH_A_THREAD)))
+    try:
         yield
     finally:
         with _lock:
             _found.pop()
-        torch.set_num_threads(before)
+            torch.set_num_threads(before)

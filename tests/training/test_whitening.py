@@ -203,3 +203,20 @@ def test_nothing_is_beyond_all_axes_nor_of_counts():
     for n_components, directions in ((6, False), (2, True)):
         scaling, _ = whitened(X, 0.5, n_components, directions)
         assert not scaling.excess(X).any()
+
+
+def test_of_rows_within_the_axes_nothing_is_beyond():
+    """Also where weak directions are whitened fully, so that rounding is multiplied."""
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=(300, 9)) * 10.0 ** -np.arange(9), np.full(300, 5.0)]
+    moments = Moments()
+    moments.update(X)
+    plain = moments.plain_scaling("mse")
+    moments.axes, beyond = principal_axes(Rows(X), plain, 100, 1.0)
+    excess = moments.scaling("mse").excess(X)
+    assert moments.axes.shape[1] < 9
+    within = X.copy()
+    within[:, moments.axes.shape[1] :] = X[:, moments.axes.shape[1] :].mean(0)
+    assert (excess >= 0).all()
+    assert moments.scaling("mse").excess(within).max() < 1e-3
+    assert_allclose(excess.mean(), beyond, atol=1e-3)
