@@ -7,6 +7,7 @@ is evidence, and :func:`select_n_clusters` gathers it for several candidates at 
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from skmixae.metrics import (
 __all__ = ["NClustersSelection", "select_n_clusters"]
 
 # Each criterion with the method that an estimator needs for it.
+# With less agreement, of 1, clusterings of both halves are not the same.
+_STABLE = 0.5
 _CRITERIA = {
     "reconstruction": ("score", reconstruction_scorer),
     "certainty": ("predict_proba", certainty_scorer),
@@ -193,6 +196,11 @@ def select_n_clusters(
     selection : NClustersSelection
         Criteria per candidate, ``best_n_clusters``, and a table as its ``repr``.
 
+    Warns
+    -----
+    UserWarning
+        If no candidate has a stability of at least .5: there may be no such clusters.
+
     Raises
     ------
     TypeError
@@ -271,11 +279,21 @@ def select_n_clusters(
         for n_clusters, repeats in zip(numbers_of_clusters, per_candidate, strict=True)
     ]
     columns = {key: np.array([s[key] for s in summaries]) for key in summaries[0]}
-    return NClustersSelection(
+    selection = NClustersSelection(
         candidates=np.array(numbers_of_clusters, dtype=np.int64),
         tolerance=float(tolerance),
         **columns,
     )
+    best = selection.stability.max(initial=-1, where=~np.isnan(selection.stability))
+    if -1 < best < _STABLE:
+        warnings.warn(
+            f"No number of clusters is stable: the best agreement is {best:.2f}, of 1. "
+            "Rows may have no clusters such as the estimator finds, or be too few, or "
+            "fits end too early.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return selection
 
 
 # ---------------------------------------------------------------------------

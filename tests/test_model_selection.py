@@ -1,5 +1,6 @@
 """Choosing the number of clusters: the choice, what it reports, threads, errors."""
 
+import warnings
 from itertools import combinations
 
 import joblib
@@ -245,3 +246,15 @@ def test_bad_arguments_get_a_clear_error(arguments, error, message, X):
     arguments = {"estimator": KMeans(), "candidates": [2]} | arguments
     with pytest.raises(error, match=message):
         select_n_clusters(X=X, **arguments)
+
+
+def test_a_choice_among_numbers_that_are_not_stable_is_warned_of():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(300, 6))
+    with pytest.warns(UserWarning, match="No number of clusters is stable"):
+        select_n_clusters(KMeans(n_init=1), noise, [3, 4, 5], random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows, _ = make_blobs(300, centers=3, cluster_std=0.5, random_state=0)
+        select_n_clusters(KMeans(n_init=3), rows, [2, 3, 4], random_state=0)
+        select_n_clusters(KMeans(n_init=1), rows, [1], random_state=0)

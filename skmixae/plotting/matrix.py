@@ -14,6 +14,8 @@ from .figure import FONT, INK, VERMILION, import_pyplot, new_axes
 # Cells in a line up to which counts are written into them; inches of a cell with one,
 # and of one without.
 _WRITTEN, _CELL, _SMALL_CELL = 20, 0.42, 0.22
+# Inches that the title takes in one line.
+_TITLE_WIDTH = 1.4
 
 
 class ClusterClassDisplay:
@@ -164,7 +166,10 @@ class ClusterClassDisplay:
         ax.set_ylabel("cluster", fontsize=FONT)
         matched = sum(self._outlined())
         accuracy = matched / max(self.matrix.sum(), 1)
-        ax.set_title(f"Hungarian accuracy {accuracy:.2f}", fontsize=FONT, loc="left")
+        width = ax.get_position().width * ax.figure.get_figwidth()
+        gap = " " if width > _TITLE_WIDTH else "\n"
+        title = f"Hungarian{gap}accuracy {accuracy:.2f}"
+        ax.set_title(title, fontsize=FONT, loc="left")
         if written:
             self._write(shares)
         return self
