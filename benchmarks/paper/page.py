@@ -55,7 +55,7 @@ on with. Figures are PNG and SVG, numbers JSON, with seeds, machine and versions
 
 - **Its recipe.** Layer sizes, latent dimensions, learning rate, size of a batch, number
   of epochs, and how the weights move are not in its text. `paper` below is
-  [`presets.paper`](method.md): its objective, its assignment network on the
+  {func}`skmixae.presets.paper`: its objective, its assignment network on the
   latents, an expert for each cluster, a random start, and our choice for the rest.
   `mixae` is the package's default, which is another method: it adds consistency
   and more. A result here is one of this package, and neither confirms nor refutes
