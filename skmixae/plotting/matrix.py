@@ -56,8 +56,8 @@ class ClusterClassDisplay:
     >>> display = ClusterClassDisplay.from_predictions(
     ...     ["cat", "cat", "cat", "dog", "dog"], [1, 1, 0, 0, 0]
     ... )
-    >>> display.ax_.get_title(loc="left")
-    'Hungarian accuracy 0.80'
+    >>> display.matrix.tolist()
+    [[2, 0], [1, 2]]
     >>> plt.close(display.figure_)
     """
 
