@@ -57,6 +57,16 @@ def _uneven_blobs(n_features: int, cluster_std: float) -> Parts:
     return scaled(partial(make, random_state=1))
 
 
+def _latent_classes() -> Parts:
+    """Make indicators of categories, independent in each of five classes of any size."""
+    rng = np.random.default_rng(0)
+    classes = rng.choice(5, 2000, p=[0.53, 0.26, 0.13, 0.06, 0.02])
+    chances = rng.dirichlet(np.ones(4), (5, 20)).cumsum(-1)  # (classes, features, 4)
+    values = (rng.random((2000, 20, 1)) > chances[classes]).sum(-1).clip(max=3)
+    rows = OneHotEncoder(sparse_output=False, dtype=np.float32).fit_transform(values)
+    return rows, classes, None
+
+
 def _uneven_images(name: str) -> Parts:
     """Keep a sixth of the rows of every second class, the first of each."""
     rows, classes, shape = stored(name)
@@ -108,6 +118,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "mnist_latents": latent_mnist,
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
+    "latent_classes": _latent_classes,
 }
 
 

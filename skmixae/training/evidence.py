@@ -27,7 +27,7 @@ from .initialisation import (
     spectral_model,
 )
 from .latent_classes import Coding
-from .whitening import MOSTLY_ZERO
+from .whitening import mostly_zeros
 
 # Gaussians are asked for where each of their parameters has so many rows: of a single
 # row each, the criterion knows nothing (breast cancer: 991 parameters, 569 rows).
@@ -229,10 +229,11 @@ class Evidence:
 
     def _are_words(self) -> bool:
         """Tell whether rows are mostly zeros, and some have far more values."""
+        if not mostly_zeros(self.batches.rows):
+            return False
         blocks = self.batches.rows.blocks(self._sample)
         told = np.concatenate([(block != 0).sum(1) for block in blocks])
-        mostly_zero = told.mean() <= (1 - MOSTLY_ZERO) * self.batches.rows.n_features
-        return bool(mostly_zero and told.std() > AS_MANY * told.mean())
+        return bool(told.std() > AS_MANY * told.mean())
 
     @cached_property
     def _rows(self) -> NDArray[np.float32]:
