@@ -177,7 +177,7 @@ def test_wide_rows_are_looked_at_a_few_at_a_time():
 def classes_of(X, labels, k):
     coding = Coding(np.asarray(X, dtype=np.float64))
     coded = coding.read(X)
-    return LatentClasses(coded, labels, k, coding.n_parameters).improve(coded), coded
+    return LatentClasses(coded, labels, k).improve(coded), coded
 
 
 @pytest.mark.parametrize("n_numbers", [0, 2])
@@ -189,7 +189,7 @@ def test_probabilities_are_those_of_independent_features(n_numbers):
     labels = rng.integers(0, 2, 90)
     coding = Coding(np.c_[indicators(values), numbers])
     coded = coding.read(np.c_[indicators(values), numbers])
-    model = LatentClasses(coded, labels, 2, coding.n_parameters)
+    model = LatentClasses(coded, labels, 2)
     model._learn(coded, np.eye(2)[labels])
     scaled = (numbers - numbers.mean(0)) / numbers.std(0)
     expected = np.empty((90, 2))
@@ -220,7 +220,7 @@ def test_each_round_explains_rows_better(seed, n_features, n_values, n_classes):
     coding = Coding(indicators(values))
     coded = coding.read(indicators(values))
     labels = np.random.default_rng(seed).integers(0, n_classes, 60)
-    model = LatentClasses(coded, labels, n_classes, coding.n_parameters)
+    model = LatentClasses(coded, labels, n_classes)
 
     def explained():
         # The rows, and one more of each class, by which values are smoothed.
@@ -236,7 +236,7 @@ def test_each_round_explains_rows_better(seed, n_features, n_values, n_classes):
 
 def test_what_was_not_seen_of_a_category_says_nothing():
     coding = Coding(INDICATORS)
-    model = latent_class_model(coding, coding.read(INDICATORS), 3, RandomState(0))
+    model = latent_class_model(coding.read(INDICATORS), 3, RandomState(0))
     some, told_twice = INDICATORS[:20].copy(), INDICATORS[:20].copy()
     some[:, 4:8] = 0
     told_twice[:, 4:8] = 1

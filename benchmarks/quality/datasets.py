@@ -58,7 +58,7 @@ def _uneven_blobs(n_features: int, cluster_std: float) -> Parts:
 
 
 def _latent_classes() -> Parts:
-    """Make indicators of categories, independent in each of five classes of any size."""
+    """Make indicators of categories, which are independent in each of five classes."""
     rng = np.random.default_rng(0)
     classes = rng.choice(5, 2000, p=[0.53, 0.26, 0.13, 0.06, 0.02])
     chances = rng.dirichlet(np.ones(4), (5, 20)).cumsum(-1)  # (classes, features, 4)

@@ -119,7 +119,7 @@ class Evidence:
         coded = coding.read(rows)
         own, *others = (
             latent_class_model(
-                coding, coded, m, np.random.RandomState(0),
+                coded, m, np.random.RandomState(0),
                 # One more is one of them in two, which takes no graph to find.
                 from_graph=m == k,
             )

@@ -199,14 +199,13 @@ def latent_class_probabilities(
     rows = rows_as_they_are(batches, n_clusters, random_state)
     coding = Coding(rows)
     n = min(n_clusters, len(rows))
-    model = latent_class_model(coding, coding.read(rows), n, random_state)
+    model = latent_class_model(coding.read(rows), n, random_state)
     blocks = (coding.read(some) for some in batches.rows.blocks())
     found = np.concatenate([model.predict_proba(block) for block in blocks])
     return _padded(found, n_clusters)
 
 
 def latent_class_model(
-    coding: Coding,
     coded: Coded,
     n: int,
     random_state: np.random.RandomState,
@@ -223,7 +222,7 @@ def latent_class_model(
         ]
     if from_graph and has_graph(codes, n):
         starts.append(spectral_model(codes, n, random_state).labels_)
-    return best_classes(coding, coded, starts, n)
+    return best_classes(coded, starts, n)
 
 
 def rows_as_they_are(

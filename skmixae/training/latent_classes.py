@@ -26,6 +26,7 @@ class Coded(NamedTuple):
 
     values: sparse.csr_matrix  # (n, values), a one for the value of each category
     numbers: NDArray[np.float64]  # (n, others), standardised
+    n_parameters: int  # of a class
 
     def together(self) -> sparse.csr_matrix:
         """Return both side by side, as features of one unit."""
@@ -68,7 +69,7 @@ class Coding:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers describe a class."""
+        """How many numbers describe a class of such rows."""
         values = self._values.categories_ if self.runs else []
         free = sum(len(some) - 1 for some in values)
         return free + 2 * int(self.numbers.sum())
@@ -79,9 +80,9 @@ class Coding:
         if self.runs:
             values = self._values.transform(self._categories(rows))
         numbers = rows[:, self.numbers].astype(np.float64)
-        return Coded(
-            values, self._numbers.transform(numbers) if numbers.size else numbers
-        )
+        if numbers.size:
+            numbers = self._numbers.transform(numbers)
+        return Coded(values, numbers, self.n_parameters)
 
     def _exclusive_runs(
         self, rows: NDArray[np.floating], varied: NDArray[np.bool_]
@@ -128,8 +129,6 @@ class LatentClasses:
         The classes to begin with.
     n_classes : int
         The number of classes.
-    n_parameters : int
-        How many numbers describe one.
 
     Attributes
     ----------
@@ -142,13 +141,8 @@ class LatentClasses:
     """
 
     def __init__(
-        self,
-        coded: Coded,
-        labels: NDArray[np.integer],
-        n_classes: int,
-        n_parameters: int,
+        self, coded: Coded, labels: NDArray[np.integer], n_classes: int
     ) -> None:
-        self.n_parameters = n_parameters
         self._average = np.asarray(coded.values.mean(0))
         self._learn(coded, np.eye(n_classes)[labels])
         self.improve(coded, FIRST_ROUNDS)
@@ -165,7 +159,7 @@ class LatentClasses:
             self._learn(coded, np.exp(joint - each[:, None]))
         joint = self._joint(coded)
         sizes = np.bincount(joint.argmax(1), minlength=joint.shape[1]).clip(min=1)
-        cost = 0.5 * self.n_parameters * np.log(sizes).sum()
+        cost = 0.5 * coded.n_parameters * np.log(sizes).sum()
         self.score = float(joint.max(1).mean() - cost / len(joint))
         return self
 
@@ -173,7 +167,7 @@ class LatentClasses:
         """Return the Bayesian information criterion on rows: lower is better."""
         joint = self._joint(coded)
         n_rows, n_classes = joint.shape
-        n_parameters = n_classes * self.n_parameters + n_classes - 1
+        n_parameters = n_classes * coded.n_parameters + n_classes - 1
         likelihood = logsumexp(joint, axis=1).sum()
         return float(n_parameters * np.log(n_rows) - 2 * likelihood)
 
@@ -207,14 +201,8 @@ class LatentClasses:
 
 
 def best_classes(
-    coding: Coding,
-    coded: Coded,
-    starts: Iterable[NDArray[np.integer]],
-    n_classes: int,
+    coded: Coded, starts: Iterable[NDArray[np.integer]], n_classes: int
 ) -> LatentClasses:
     """Return the best classes of those found from some labels (n,)."""
-    models = [
-        LatentClasses(coded, labels, n_classes, coding.n_parameters)
-        for labels in starts
-    ]
+    models = [LatentClasses(coded, labels, n_classes) for labels in starts]
     return max(models, key=lambda model: model.score).improve(coded)
