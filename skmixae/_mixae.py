@@ -225,7 +225,8 @@ class MixAEClustering(
         only up to the entropy of the sizes of the clusters that training starts from:
         an estimate, which large and small clusters survive. "auto" is that for crowded
         rows (see ``init``) that start from clusters with an expert each, and for the
-        starts "round", "centres", "uneven", "plain" and "latent_classes"; else None.
+        starts "round", "centres", "uneven", "plain", "latent_classes" and "topics";
+        else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -245,8 +246,8 @@ class MixAEClustering(
         The weight of the divergence of the assignments from those that training starts
         from, which holds to them while the experts train. "auto" is 20 for
         ``init="mixture"``, "round", "centres", "uneven", "plain" and "latent_classes",
-        100 for "parts", which then need an expert for each cluster; else 0: other
-        starts are there to be left.
+        5 for "topics" and 100 for "parts", which then need an expert for each cluster;
+        else 0: other starts are there to be left.
     prior_weight : float, default=1.0
         The weight of the divergence of latents from their prior, for experts that have
         one. With variational experts, 1 is the lower bound of the evidence where the
@@ -315,7 +316,12 @@ class MixAEClustering(
         - "plain", those of k-means of rows as they are, not whitened, held to;
         - "latent_classes", for categories, of which each value has an indicator: the
           probabilities of classes within which features are independent (latent class
-          analysis), the best of those found from k-means and from the graph, held to.
+          analysis), the best of those found from k-means and from the graph, held to;
+        - "topics", for counts of words and their like, such as tf-idf, of which none is
+          negative: the probabilities of topics that have chances for each word (a
+          mixture of multinomials [7]_), in which a row of n words counts as sqrt(n) or,
+          until four fifths of all are sure of a topic, up to four times as many; the
+          likeliest of those found from ten runs of k-means, held to.
 
         "auto" is "random" for rows that are not whitened. Others it asks, and the first
         of these that is true decides:
@@ -324,6 +330,7 @@ class MixAEClustering(
           words; they are latent classes by the Bayesian information criterion, which is
           higher for one class, and for one more ("latent_classes"); else, if most
           indicators are of categories with others beside them ("plain");
+        - rows are read as ``directions``, with no value that is negative ("topics");
         - up to 100 features: these have few values, more than a fifth of the rows
           repeat others, and half of the features have fewer values than a quarter of
           the rows that differ ("round");
@@ -444,6 +451,8 @@ class MixAEClustering(
        Autoencoders", arXiv:1511.05644, 2015.
     .. [6] R. A. Jacobs, M. I. Jordan, S. J. Nowlan, G. E. Hinton, "Adaptive Mixtures of
        Local Experts", Neural Computation 3(1), 1991.
+    .. [7] K. Nigam, A. McCallum, S. Thrun, T. Mitchell, "Text Classification from
+       Labeled and Unlabeled Documents using EM", Machine Learning 39, 2000.
 
     Examples
     --------

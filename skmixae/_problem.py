@@ -18,6 +18,7 @@ from ._parameters import (
     WIDE_ROWS,
     asked_shape,
     automatic_starts,
+    check_start,
     is_held,
     is_image,
     is_named,
@@ -406,6 +407,7 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
     """Return ``init``; of "auto", the names of the starts that suit the rows."""
     e, k = estimator, int(estimator.n_clusters)
     if not is_named(e.init, "auto"):
+        check_start(e.init, moments.lowest)
         return (e.init,)
     if k == 1:
         return ("random",)
@@ -422,6 +424,7 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
         scaling.n_coordinates,
         Evidence(batches, k),
         counts=moments.directions,
+        words=moments.lowest >= 0,
         one_each=may_be_one_each,
         spare=n_experts > k,
     )

@@ -177,7 +177,9 @@ def test_wide_rows_are_looked_at_a_few_at_a_time():
 def classes_of(X, labels, k):
     coding = Coding(np.asarray(X, dtype=np.float64))
     coded = coding.read(X)
-    return LatentClasses(coded, labels, k).improve(coded), coded
+    model = LatentClasses(coded, labels, k)
+    model.improve(coded)
+    return model, coded
 
 
 @pytest.mark.parametrize("n_numbers", [0, 2])
@@ -190,7 +192,7 @@ def test_probabilities_are_those_of_independent_features(n_numbers):
     coding = Coding(np.c_[indicators(values), numbers])
     coded = coding.read(np.c_[indicators(values), numbers])
     model = LatentClasses(coded, labels, 2)
-    model._learn(coded, np.eye(2)[labels])
+    model._maximise(coded, np.eye(2)[labels])
     scaled = (numbers - numbers.mean(0)) / numbers.std(0)
     expected = np.empty((90, 2))
     for i, row in enumerate(values):

@@ -27,10 +27,10 @@ from .rows import (
     resolve_whitening,
 )
 from .starts import (
-    HOLDING,
     JUDGED_BALANCE,
     MARGIN,
     automatic_starts,
+    check_start,
     is_held,
     resolve_restarts,
     resolve_start,
@@ -46,12 +46,12 @@ from .values import is_named, layer_sizes
 
 __all__ = [
     "CONSTRAINTS",
-    "HOLDING",
     "JUDGED_BALANCE",
     "MARGIN",
     "WIDE_ROWS",
     "asked_shape",
     "automatic_starts",
+    "check_start",
     "device_at_hand",
     "is_held",
     "is_image",

@@ -20,7 +20,7 @@ BALANCE_WEIGHT, CLUSTERS_FOR_BALANCE = 8.0, 256 / 12
 HIDDEN_WORDS = 0.5
 # Starts whose sizes "auto" keeps, however many features there are: the balance would
 # cut what they show whole.
-AS_EVEN = ("round", "centres", "uneven", "plain", "latent_classes")
+AS_EVEN = ("round", "centres", "uneven", "plain", "latent_classes", "topics")
 
 
 def resolve_balance(batch_entropy_weight: float | str, n_clusters: int) -> float:

@@ -36,7 +36,7 @@ JUDGED_BALANCE, MARGIN = 0.125, 0.05
 # adjusted Rand index of .50, and two spirals of three turns at .18.
 HOLDING = {
     "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0,
-    "plain": 20.0, "latent_classes": 20.0,
+    "plain": 20.0, "latent_classes": 20.0, "topics": 5.0,
 }  # fmt: skip
 
 
@@ -71,25 +71,37 @@ def is_held(init: Any) -> bool:
     return isinstance(init, str) and init in HOLDING
 
 
+def check_start(init: Any, lowest: float) -> None:
+    """Raise where rows, of which ``lowest`` is the least value, cannot start so."""
+    if is_named(init, "topics") and lowest < 0:
+        raise ValueError(
+            "init='topics' needs counts of words or their like, none of which is "
+            f"negative. Got values from {lowest:.6g}; use init='kmeans'."
+        )
+
+
 def automatic_starts(
     width: int | None,
     n_directions: int,
     evidence: Evidence,
     *,
     counts: bool,
+    words: bool,
     one_each: bool,
     spare: bool,
 ) -> tuple[str, ...]:
     """Return the starts that suit rows of a width, None if not whitened.
 
     They depend on the directions that are kept of them, on what they say of themselves,
-    on whether they are ``counts``, as of words, on whether each cluster may have one
-    expert, and on whether there are experts to ``spare``.
+    on whether they are ``counts``, read as directions, and ``words``, none of which is
+    negative, on whether each cluster may have one expert, and on whether there are
+    experts to ``spare``.
     """
     if width is None:
         return ("random",)
     wide = width > WIDE_ROWS
-    shown = shown_start(evidence, wide=wide) if one_each else None
+    words = words and counts
+    shown = shown_start(evidence, wide=wide, words=words) if one_each else None
     if shown is not None:
         return (shown,)
     if wide and (counts or not spare):
@@ -101,7 +113,7 @@ def automatic_starts(
     return ("spectral",) if spare or nearly else ("spectral", "kmeans")
 
 
-def shown_start(evidence: Evidence, *, wide: bool) -> str | None:
+def shown_start(evidence: Evidence, *, wide: bool, words: bool) -> str | None:
     """Return the start whose clusters rows show, which are then held to, if any.
 
     What is asked first may look like what is asked later: each of two rings is a
@@ -112,6 +124,8 @@ def shown_start(evidence: Evidence, *, wide: bool) -> str | None:
             return "latent_classes"
         if evidence.are_categories():
             return "plain"
+    if words:
+        return "topics"
     if not wide:
         if evidence.are_of_few_values():
             return "round"

@@ -290,11 +290,24 @@ class Rows:
 
     def blocks(self, index: NDArray[np.intp] | None = None) -> Iterator[Array]:
         """Yield all rows in order, or those of an index, some megabytes at a time."""
+        for part in self._parts(index):
+            yield self.take(part)
+
+    def sparse_blocks(
+        self, index: NDArray[np.intp] | None = None
+    ) -> Iterator[sparse.csr_matrix]:
+        """Yield the same blocks as CSR rows, which may share X's memory."""
+        for part in self._parts(index):
+            yield sparse.csr_matrix(self.array[part])
+
+    def _parts(
+        self, index: NDArray[np.intp] | None
+    ) -> Iterator[NDArray[np.intp] | slice]:
         n = len(self) if index is None else len(index)
         size = max(1, BLOCK_BYTES // (8 * self.n_features))
         for start in range(0, n, size):
             part = slice(start, start + size)
-            yield self.take(part if index is None else index[part])
+            yield part if index is None else index[part]
 
 
 @dataclass

@@ -21,8 +21,10 @@ from torch.nn import functional as F
 from ..objective.mixture import MixtureObjective, Network, Step
 from ..objective.terms import expected
 from .batches import Batches
-from .latent_classes import Coded, Coding, LatentClasses, best_classes
+from .expectation import best_mixture
+from .latent_classes import Coded, Coding, LatentClasses
 from .sums import additive_kmeans, nearest_sums
+from .topics import as_words, best_topics
 
 # k-means sees at most so many rows, and so many for each cluster: its centres move
 # little with more, and all rows are then labelled batch by batch.
@@ -36,6 +38,8 @@ NEIGHBOURS = 10
 MIXTURE_ROWS = 4_000
 # Latent classes are looked for from so many runs of k-means, and from the graph.
 LATENT_CLASS_STARTS = 10
+# And topics from so many of k-means.
+TOPIC_STARTS = 10
 # Rows in their units, which may be wide, fill no more than this.
 SAMPLE_BYTES = 1 << 27
 # Of the mean variance: on a few rows that are alike, as of values with one decimal, a
@@ -192,6 +196,22 @@ def plain_labels(
     return np.concatenate([model.predict(block) for block in batches.rows.blocks()])
 
 
+def topic_probabilities(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Return probabilities (n, k) of all rows by topics of a sample of them."""
+    size = max(KMEANS_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
+    sample = sample_of(batches, size, random_state)
+    words = sparse.vstack([as_words(b) for b in batches.rows.sparse_blocks(sample)])
+    coordinates = rows_of(batches, sample)
+    n = min(n_clusters, len(sample))
+    starts = quick_kmeans(coordinates, n, TOPIC_STARTS, random_state)
+    model = best_topics(words, starts, n)
+    blocks = (as_words(block) for block in batches.rows.sparse_blocks())
+    found = np.concatenate([model.predict_proba(block) for block in blocks])
+    return _padded(found, n_clusters)
+
+
 def latent_class_probabilities(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
@@ -214,15 +234,25 @@ def latent_class_model(
 ) -> LatentClasses:
     """Return the best classes of those found from k-means and from the graph."""
     codes = coded.together()
-    with warnings.catch_warnings():  # of fewer rows that differ than clusters
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        starts = [
-            KMeans(n, n_init=1, random_state=random_state).fit(codes).labels_
-            for _ in range(LATENT_CLASS_STARTS)
-        ]
+    starts = quick_kmeans(codes, n, LATENT_CLASS_STARTS, random_state)
     if from_graph and has_graph(codes, n):
         starts.append(spectral_model(codes, n, random_state).labels_)
-    return best_classes(coded, starts, n)
+    return best_mixture(LatentClasses, coded, starts, n)
+
+
+def quick_kmeans(
+    rows: NDArray[np.floating] | sparse.csr_matrix,
+    n: int,
+    n_runs: int,
+    random_state: np.random.RandomState,
+) -> list[NDArray[np.int32]]:
+    """Return the labels of some runs of k-means, good and bad."""
+    with warnings.catch_warnings():  # of fewer rows that differ than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return [
+            KMeans(n, n_init=1, random_state=random_state).fit(rows).labels_
+            for _ in range(n_runs)
+        ]
 
 
 def rows_as_they_are(
@@ -327,6 +357,7 @@ STARTS: dict[str, Callable[..., NDArray]] = {
     "uneven": uneven_probabilities,
     "plain": plain_labels,
     "latent_classes": latent_class_probabilities,
+    "topics": topic_probabilities,
 }
 
 

@@ -5,7 +5,6 @@ See P. F. Lazarsfeld and N. W. Henry, "Latent Structure Analysis", 1968.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +13,10 @@ from scipy import sparse
 from scipy.special import logsumexp
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from .expectation import Mixture
+
 # Numbers are normal in each class, with this variance at least, of theirs.
 LEAST_VARIANCE = 1e-2
-# When the likelihood of a row gains less, a maximum is found. Of several starts the one
-# that is best after the first rounds goes on.
-LEAST_GAIN, FIRST_ROUNDS, MOST_ROUNDS = 1e-5, 30, 300
 
 
 class Coded(NamedTuple):
@@ -118,78 +116,47 @@ class Coding:
         return found
 
 
-class LatentClasses:
-    """A mixture of classes in which features are independent, found by EM.
+class LatentClasses(Mixture[Coded]):
+    """A mixture of classes in which features are independent.
 
-    Parameters
-    ----------
-    coded : Coded
-        The rows, by which values that are rare in a class are smoothed.
-    labels : ndarray of shape (n,)
-        The classes to begin with.
-    n_classes : int
-        The number of classes.
-
-    Attributes
-    ----------
-    score : float
-        The log-likelihood of rows together with their likeliest classes, in nats a row,
-        less half of the log of its rows for each number that describes a class
-        (Biernacki, Celeux and Govaert, 2000, with rows of each class by themselves). Of
-        the maxima of the likelihood alone, the highest may be a large class cut in two,
-        in place of two small ones.
+    It is scored by the log-likelihood of rows together with their likeliest classes,
+    in nats a row, less half of the log of its rows for each number that describes a
+    class (Biernacki, Celeux and Govaert, 2000, with rows of each class by themselves).
+    Of the maxima of the likelihood alone, the highest may be a large class cut in two,
+    in place of two small ones. Values that are rare in a class are smoothed.
     """
 
     def __init__(
         self, coded: Coded, labels: NDArray[np.integer], n_classes: int
     ) -> None:
         self._average = np.asarray(coded.values.mean(0))
-        self._learn(coded, np.eye(n_classes)[labels])
-        self.improve(coded, FIRST_ROUNDS)
-
-    def improve(self, coded: Coded, n_rounds: int = MOST_ROUNDS) -> LatentClasses:
-        """Go on until rows are hardly likelier by another round."""
-        before = -np.inf
-        for _ in range(n_rounds):
-            joint = self._joint(coded)
-            each = logsumexp(joint, axis=1)
-            if (likelihood := each.mean()) - before < LEAST_GAIN:
-                break
-            before = likelihood
-            self._learn(coded, np.exp(joint - each[:, None]))
-        joint = self._joint(coded)
-        sizes = np.bincount(joint.argmax(1), minlength=joint.shape[1]).clip(min=1)
-        cost = 0.5 * coded.n_parameters * np.log(sizes).sum()
-        self.score = float(joint.max(1).mean() - cost / len(joint))
-        return self
+        self._n_parameters = coded.n_parameters
+        super().__init__(coded, labels, n_classes)
 
     def bic(self, coded: Coded) -> float:
         """Return the Bayesian information criterion on rows: lower is better."""
         joint = self._joint(coded)
         n_rows, n_classes = joint.shape
-        n_parameters = n_classes * coded.n_parameters + n_classes - 1
+        n_parameters = n_classes * self._n_parameters + n_classes - 1
         likelihood = logsumexp(joint, axis=1).sum()
         return float(n_parameters * np.log(n_rows) - 2 * likelihood)
 
-    def predict_proba(self, coded: Coded) -> NDArray[np.float64]:
-        """Return the probabilities (n, classes) of the classes of rows."""
-        joint = self._joint(coded)
-        return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+    def _score(self, joint: NDArray[np.float64]) -> float:
+        sizes = np.bincount(joint.argmax(1), minlength=joint.shape[1]).clip(min=1)
+        cost = 0.5 * self._n_parameters * np.log(sizes).sum()
+        return float(joint.max(1).mean() - cost / len(joint))
 
     def _learn(self, coded: Coded, shares: NDArray[np.float64]) -> None:
-        """Estimate the classes, which have these shares (n, classes) of the rows."""
-        sizes = shares.sum(0)
-        self._log_sizes = np.log((sizes + 1) / (sizes + 1).sum())
+        sizes = shares.sum(0)[:, None]
         # As if each class had one row more, an average one: no value is impossible.
         counts = (coded.values.T @ shares).T + self._average
-        self._log_values = np.log(counts / (sizes + 1)[:, None])
-        sizes = sizes[:, None].clip(min=1e-9)
+        self._log_values = np.log(counts / (sizes + 1))
+        sizes = sizes.clip(min=1e-9)
         self._means = shares.T @ coded.numbers / sizes
         squares = shares.T @ np.square(coded.numbers) / sizes - np.square(self._means)
         self._variances = squares.clip(min=LEAST_VARIANCE)
 
-    def _joint(self, coded: Coded) -> NDArray[np.float64]:
-        """Return log-likelihoods (n, classes) of rows together with each class."""
+    def _log_likelihoods(self, coded: Coded) -> NDArray[np.float64]:
         means, precisions = self._means, 1 / self._variances
         square = (
             np.square(coded.numbers) @ precisions.T
@@ -197,12 +164,4 @@ class LatentClasses:
             + (np.square(means) * precisions).sum(1)
         )
         normal = -0.5 * (square + np.log(2 * np.pi * self._variances).sum(1))
-        return self._log_sizes + coded.values @ self._log_values.T + normal
-
-
-def best_classes(
-    coded: Coded, starts: Iterable[NDArray[np.integer]], n_classes: int
-) -> LatentClasses:
-    """Return the best classes of those found from some labels (n,)."""
-    models = [LatentClasses(coded, labels, n_classes) for labels in starts]
-    return max(models, key=lambda model: model.score).improve(coded)
+        return coded.values @ self._log_values.T + normal
