@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import entropy
+from torch import Tensor
 
 from ._outcome import Candidate
 from ._problem import Problem, own_randomness
@@ -113,15 +114,16 @@ class _Fit:
         refining: TrainingPlan | None = None
         if problem.spec.n_experts > problem.n_clusters:
             plan, refining = plan.refined(problem.refinement)
+        n_taught = len(self.run.history)
         self._phase(plan, objective, self.validation)
         if refining is not None and self.run.stopped != "callback":
+            n_epochs = len(self.run.history) - n_taught
             self.tree = self._merged()
             clusters = experts_of(torch.from_numpy(self.tree.clusters))
-            settled = objective.schedule.settled()
-            refined = replace(
-                objective, clusters=clusters.to(problem.device), schedule=settled
-            )
-            self._phase(refining, refined, self.validation)
+            clusters = clusters.to(problem.device)
+            settled = objective.schedule.settled(plan.progress(n_epochs - 1))
+            refined = replace(objective, clusters=clusters, schedule=settled)
+            self._phase(refining, refined, self.validation, clusters)
 
     def note(self, run: TrainingRun) -> None:
         """Take note of a phase, on top of those before it."""
@@ -148,12 +150,13 @@ class _Fit:
         plan: TrainingPlan,
         objective: Objective,
         validation: Batches | None = None,
+        clusters: Tensor | None = None,
     ) -> None:
         if plan.max_epochs and self.run.stopped != "callback":
             run = train(
                 self.network, objective, self.batches, plan, self.randomness,
-                n_experts=self.problem.spec.n_experts, monitor=self.monitor,
-                validation=validation,
+                n_experts=self.problem.spec.n_experts, clusters=clusters,
+                validation=validation, monitor=self.monitor,
             )  # fmt: skip
             self.note(run)
 
@@ -271,13 +274,13 @@ def _named(
 ) -> tuple[NDArray[np.intp], Agglomeration]:
     """Return the order of experts that gives labels a meaning, and their tree in it.
 
-    Labels given to start from keep their experts; else the largest cluster comes
-    first, or the clusters follow the known sizes. Unused clusters come last, so that
-    labels have no gap.
+    Labels given to start from keep their numbers, also where one between them is
+    unused; else the largest cluster comes first, or the clusters follow the known
+    sizes, and unused ones come last, so that labels have no gap.
     """
     ranking = np.argsort(-sizes, kind="stable")  # of the clusters
     if not isinstance(problem.start, str) and len(sizes) == problem.spec.n_experts:
-        ranking = np.argsort(sizes == 0, kind="stable")
+        ranking = np.arange(len(sizes))
     elif problem.sizes is not None and sizes.all():
         by_size = ranking
         ranking = np.empty_like(by_size)

@@ -279,8 +279,9 @@ class MixAEClustering(
     tol : float, default=0.0001
         By how much the objective must fall to count as an improvement.
     n_iter_no_change : int, default=None
-        Stop after so many epochs without an improvement. None trains to the end. Either
-        way the weights of the best epoch are kept.
+        End a phase of training (a start is learned, experts train, clusters are
+        refined) after so many epochs without an improvement. None trains to the end.
+        Either way the weights of the best epoch are kept.
     validation_fraction : float, default=None
         The share of rows to hold out and watch the objective on. None watches it on
         the rows trained on.
@@ -289,7 +290,9 @@ class MixAEClustering(
         are trained that experts to spare were merged into: entropies and consistency
         are then of clusters, and a border between two experts of one cluster costs
         nothing. The learning rate starts anew and falls twice as far; weights that
-        ``entropy_schedule`` has moved, but by "balanced", stay where they are then.
+        ``entropy_schedule`` has moved, but by "balanced", stay where they are then. A
+        balance that was to fade and never did, for experts that share a cluster are
+        not sure which of them has a row, fades then.
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
@@ -388,15 +391,19 @@ class MixAEClustering(
         The number of epochs run; of chunks, for `partial_fit`.
     history_ : structured ndarray of shape (`n_iter_`,)
         One row an epoch. ``history_["total"]`` is what was minimised and
-        ``history_["objective"]`` the same with the weights as configured (or, in the
-        first epochs, in which a start is learned, what is minimised then);
+        ``history_["objective"]``, by which the best epoch is chosen, the same with the
+        weights as configured (or, in the first epochs, in which a start is learned,
+        what is minimised then; and, when experts to spare are merged, with those that
+        ``entropy_schedule`` ends with);
         "reconstruction", "sample_entropy", "batch_entropy" (with ``cluster_sizes``, the
         agreement with them that takes its place), "consistency", "start", "prior" and
         "distillation" are its terms, each with its weight in "reconstruction_weight"
         and so on; "learning_rate";
         "expert_share" (of shape (n_experts,)), the share of rows for each expert;
-        "label_change", the share of rows whose label changed since the epoch before
-        (NaN in the first); and "validation_objective", where rows are held out.
+        "label_change", the share of rows whose expert, or cluster once experts to spare
+        are merged, changed since the epoch before (NaN in the first epoch, and in the
+        first after a start was learned or experts were merged); and
+        "validation_objective", where rows are held out.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         The share of the rows in each cluster.
     expert_sizes_ : ndarray of shape (n_experts,)

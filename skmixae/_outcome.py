@@ -84,8 +84,11 @@ def degeneracies(candidate: Candidate) -> list[str]:
                 "batch_entropy_weight or max_epochs, lower sample_entropy_weight, or "
                 "ask for fewer n_clusters"
             )
-    last = candidate.run.history[-1] if candidate.run.history else None
-    if last is not None and last.label_change > MOVING_SHARE:
+    run = candidate.run
+    last = run.history[-1] if run.history else None
+    # Between experts of one cluster rows may move for ever.
+    told = k == len(clusters) or run.merged
+    if told and last is not None and last.label_change > MOVING_SHARE:
         found.append(
             f"{last.label_change:.0%} of the labels still changed in the last epoch: "
             "raise max_epochs, or lower learning_rate or learning_rate_decay"

@@ -1,5 +1,7 @@
 """Curved clusters, which no centre can tell apart. No tuned number anywhere."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -8,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmixae import MixAEClustering
 from skmixae.metrics import hungarian_accuracy_score
+from skmixae.objective import MixtureObjective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -141,3 +144,56 @@ def test_a_large_cluster_stays_whole_where_there_are_experts_to_spare(seed):
     assert hungarian_accuracy_score(y, model.fit_predict(X)) > 0.95
     model.set_params(entropy_schedule="constant")
     assert hungarian_accuracy_score(y, model.fit_predict(X)) < 0.75
+
+
+def uneven_blobs(sizes, centers, seed):
+    return make_blobs(sizes, centers=np.array(centers), random_state=seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_large_cluster_of_several_experts_stays_whole_when_they_are_merged(seed):
+    """They are never sure which of them has a row, so the balance did not fade."""
+    X, y = uneven_blobs([1500, 150, 150], [[0, 0], [7, 0], [0, 7]], 2)
+    model = MixAEClustering(3, n_experts=9, random_state=seed).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_epoch_of_the_most_even_clusters_is_not_the_best(seed):
+    X, y = uneven_blobs([1000, 200, 60, 20], [[0, 0], [6, 0], [0, 6], [6, 6]], 1)
+    model = MixAEClustering(4, n_experts=12, init="spectral", random_state=seed).fit(X)
+    assert (
+        adjusted_rand_score(y, model.labels_) > 0.6
+    )  # .45 to .51 by the whole balance
+    assert np.argmin(model.history_["objective"][-10:]) > 4
+
+
+def test_labels_that_are_given_keep_their_numbers_where_one_is_unused():
+    X, y = make_blobs(300, n_features=4, centers=3, random_state=0)
+    given = np.array([0, 1, 3])[y]
+    model = MixAEClustering(
+        4, init=given, batch_entropy_weight=0.0, max_epochs=30, random_state=0
+    )
+    assert (model.fit_predict(X) == given).mean() > 0.95
+
+
+def test_what_encoders_read_is_noisy_also_while_a_start_is_taught(monkeypatch):
+    X, _ = make_blobs(100, n_features=4, centers=2, random_state=0)
+    seen, noisy = [], MixtureObjective.noisy
+    monkeypatch.setattr(
+        MixtureObjective, "noisy", lambda *given: seen.append(1) or noisy(*given)
+    )
+    MixAEClustering(2, init="kmeans", input_noise=0.5, max_epochs=1).fit(X)
+    assert seen
+
+
+def test_rows_that_move_between_experts_of_one_cluster_are_no_warning():
+    X = np.random.default_rng(0).normal(size=(400, 5))
+    model = MixAEClustering(
+        1, n_experts=10, max_epochs=6, refinement=0.0, random_state=0
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X)
+    assert model.history_["label_change"][-1] > 0.05
+    assert not [w for w in caught if "labels still changed" in str(w.message)]

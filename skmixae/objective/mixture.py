@@ -144,7 +144,7 @@ class MixtureObjective:
         generator: torch.Generator,
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of training."""
-        out = network(self._noisy(x, generator), generator)
+        out = network(self.noisy(x, generator), generator)
         log_assignment = F.log_softmax(out.logits, -1)  # (b, k)
         others = {
             "consistency": self._consistency(
@@ -211,7 +211,8 @@ class MixtureObjective:
         log_target = terms.responsibilities(errors.detach().float())
         return terms.divergence(self._merged(log_target), log_merged)
 
-    def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return rows as the encoders read them while training."""
         if not self.input_noise:
             return x
         noise = torch.randn(x.shape, generator=generator, device=x.device)

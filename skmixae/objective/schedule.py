@@ -54,21 +54,12 @@ class Constant:
     def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
         """Take note of the terms of a step: (sample entropy, batch entropy)."""
 
-    def settled(self) -> Constant:
-        """Return the schedule of a phase that follows: it stays where this one ends."""
-        return Held(self.base, self.at(1.0))
+    def settled(self, progress: float) -> Constant:
+        """Return the schedule of a phase that follows one that ended at a progress.
 
-
-class Held(Constant):
-    """Weights that are not those asked for, and do not move either."""
-
-    def __init__(self, base: Weights, weights: Weights) -> None:
-        super().__init__(base)
-        self.weights = weights
-
-    def at(self, progress: float | Tensor) -> Weights:
-        """Return the weights when a share ``progress`` of training is done."""
-        return self.weights
+        It stays where that ended, and epochs are compared by these weights.
+        """
+        return Constant(self.at(progress))
 
 
 class Fading(Constant):
@@ -79,25 +70,33 @@ class Fading(Constant):
     tenth at the end: what holds clusters together by then is the consistency, which is
     lowest where rows are sparse. If they are sure late or never, less or none of it
     falls.
+
+    Parameters
+    ----------
+    weights : Weights
+        The weights at first.
+    judged : Weights, optional
+        Those by which epochs are compared, if not by the former.
     """
 
     # The running mean of the assignments' entropy, and the progress at which they were
     # sure.
     remembers = 2
 
-    def __init__(self, weights: Weights) -> None:
-        super().__init__(weights)
+    def __init__(self, weights: Weights, judged: Weights | None = None) -> None:
+        super().__init__(judged or weights)
+        self.whole = weights
         self.progress: float | Tensor = 0.0
 
     def at(self, progress: float | Tensor) -> Weights:
         """Return the weights when a share ``progress`` of training is done."""
         self.progress = _at_most_one(progress)
         if self.state is None:
-            return self.base
+            return self.whole
         begun = self.state[1]
         length = (1 - begun).clamp(min=SHORTEST_FADING)
         gone = ((self.progress - begun) / length).clamp(min=0)
-        return _with_balance(self.base, 1 - (1 - FLOOR) * gone)
+        return _with_balance(self.whole, 1 - (1 - FLOOR) * gone)
 
     def observe(self, reconstruction: Tensor, entropies: tuple[Tensor, Tensor]) -> None:
         """Take note of the terms of a step: (sample entropy, batch entropy)."""
@@ -109,6 +108,18 @@ class Fading(Constant):
         here = begun.clamp(max=self.progress)
         begun = torch.where(entropy < SURE, here, begun)
         self.state.copy_(torch.stack([entropy, begun]))
+
+    def settled(self, progress: float) -> Constant:
+        """Return the schedule of a phase that follows: of what is sure, it stays there.
+
+        Experts that share a cluster are never sure which of them has a row. If nothing
+        has faded, the clusters that they are merged into may be sure, and are let go of
+        then. Judged by the whole balance, the first epoch, with the most even clusters,
+        would be the best.
+        """
+        if self.state is not None and self.state[1] < 1:
+            return super().settled(progress)
+        return Fading(self.whole, judged=_with_balance(self.whole, FLOOR))
 
 
 class Anneal(Constant):
@@ -154,7 +165,7 @@ class Balanced(Constant):
         else:
             self.state.lerp_(now, 1 - BALANCED_MEMORY)
 
-    def settled(self) -> Constant:
+    def settled(self, progress: float) -> Constant:
         """Return the schedule of a phase that follows: this one, as it goes on."""
         return self
 

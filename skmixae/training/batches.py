@@ -407,7 +407,9 @@ def shuffled_batches(
     n_rows: int, batch_size: int, rng: np.random.Generator, *, mapped: bool = False
 ) -> Iterator[NDArray[np.intp]]:
     """Yield each of ``n_rows`` indices once, in random batches of nearly equal size."""
-    if mapped:
+    # Of fewer rows the order is that of rows in memory: results do not depend on where
+    # they lie (joblib maps those that it passes to workers).
+    if mapped and n_rows > MAP_RUN * MAP_WINDOW:
         runs = rng.permutation(-(-n_rows // MAP_RUN))
         n_windows = -(-len(runs) // MAP_WINDOW)
         windows: Iterator[NDArray[np.intp]] = (

@@ -390,7 +390,7 @@ class Teaching:
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of teaching."""
         target = self.start[index]
-        out = network(x, generator)
+        out = network(self.objective.noisy(x, generator), generator)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.objective.reconstruction(out.decoded, x)
         teaching = -(target * log_assignment).sum(-1).mean()

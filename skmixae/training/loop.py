@@ -66,6 +66,10 @@ class TrainingPlan:
             ),
         )
 
+    def progress(self, epoch: int) -> float:
+        """Return how far training is in an epoch: 0 in the first, 1 in the last."""
+        return epoch / max(self.max_epochs - 1, 1)
+
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return Adam with decoupled weight decay over the network's parameters."""
         parameters = list(network.parameters())
@@ -100,7 +104,7 @@ class EpochReport(NamedTuple):
     terms: dict[str, float]
     learning_rate: float
     usage: NDArray[np.float64]  # (k,), share of rows for each expert
-    label_change: float  # share of rows whose expert changed since the last epoch
+    label_change: float  # share of rows whose label changed since the last epoch
 
 
 @dataclass
@@ -111,6 +115,7 @@ class TrainingRun:
     best_objective: float = math.inf
     best_epoch: int = -1
     stopped: str = "max_epochs"
+    merged: bool = False  # whether labels are of clusters that experts are merged into
 
     @property
     def kept(self) -> EpochReport | None:
@@ -146,9 +151,19 @@ class Randomness:
 
 
 class LabelBook:
-    """The last label of each row, to see how many still move; on the device."""
+    """The last label of each row, to see how many still move; on the device.
 
-    def __init__(self, n_rows: int, n_experts: int, device: torch.device) -> None:
+    Labels are of experts, or of ``clusters`` (c, k) that they are merged into.
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        n_experts: int,
+        device: torch.device,
+        clusters: Tensor | None = None,
+    ) -> None:
+        self.clusters = clusters
         small = torch.int16 if n_experts < 2**15 else torch.int32
         self.labels = torch.full((n_rows,), -1, dtype=small, device=device)
         self.n_changed = torch.zeros((), dtype=torch.int64, device=device)
@@ -157,7 +172,10 @@ class LabelBook:
 
     def note(self, index: Tensor, assignment: Tensor) -> None:
         """Record a batch's assignments (b, k)."""
-        labels = assignment.argmax(-1).to(self.labels.dtype)
+        shares = assignment
+        if self.clusters is not None:
+            shares = assignment @ self.clusters.to(assignment.dtype).T
+        labels = shares.argmax(-1).to(self.labels.dtype)
         self.n_changed += (self.labels[index] != labels).sum()
         self.labels[index] = labels
         self.usage += assignment.sum(0)
@@ -237,10 +255,13 @@ def train(
     randomness: Randomness,
     *,
     n_experts: int,
+    clusters: Tensor | None = None,
     validation: Batches | None = None,
     monitor: Monitor | None = None,
 ) -> TrainingRun:
     """Train until the plan says stop; the network is left with its best weights.
+
+    ``clusters`` (c, k) says which experts each has, if they are merged by now.
 
     Raises
     ------
@@ -248,15 +269,15 @@ def train(
         If a term or a weight is no longer finite. The exception's ``training_run`` says
         what had been done, and the network has the best weights from before.
     """
-    run = TrainingRun()
-    book = LabelBook(len(batches.rows), n_experts, batches.device)
+    run = TrainingRun(merged=clusters is not None)
+    book = LabelBook(len(batches.rows), n_experts, batches.device, clusters)
     step = plan.new_step(network, objective, randomness.tensors, book)
     best = Snapshot(network)
     try:
         for epoch in range(plan.max_epochs):
             if monitor is not None:
                 monitor.begin_epoch()
-            progress = epoch / max(plan.max_epochs - 1, 1)
+            progress = plan.progress(epoch)
             rate = plan.learning_rate * plan.learning_rate_decay**progress
             _set_learning_rate(step.optimizer, rate)
             terms = train_epoch(

@@ -120,10 +120,36 @@ def test_what_fades_stays_at_its_end_in_a_stream_that_goes_on(name):
 def test_the_phase_after_begins_where_the_one_before_ended(name):
     schedule = SCHEDULES[name](BASE)
     observe(schedule, 0.8, 0.4, 0.9)
-    following = schedule.settled()
-    assert following.base == BASE
-    for progress in PROGRESS:
-        assert following.at(progress) == schedule.at(1.0)
+    for ended in PROGRESS:
+        expected = schedule.at(ended)
+        following = schedule.settled(ended)
+        for progress in PROGRESS:
+            assert following.at(progress) == expected
+
+
+@pytest.mark.parametrize("name", ["constant", "anneal"])
+def test_epochs_are_compared_by_the_weights_that_they_are_trained_with(name):
+    schedule = SCHEDULES[name](BASE)
+    for ended in PROGRESS:
+        assert schedule.settled(ended).base == schedule.at(ended)
+
+
+def test_what_has_faded_stays_there_when_experts_are_merged():
+    schedule = fading(*[0.1] * 100)
+    following = schedule.settled(1.0)
+    assert following.at(0.0) == following.at(1.0) == following.base == schedule.at(1.0)
+
+
+@pytest.mark.parametrize("entropies", [[], [0.9] * 100])
+def test_what_could_not_fade_before_experts_were_merged_fades_then(entropies):
+    following = fading(*entropies).settled(1.0)
+    assert following.at(0.0) == BASE
+    for progress in np.linspace(0, 1, 100):
+        following.at(progress)
+        observe(following, 0.5, 0.01, 0.9)
+    left = FLOOR * BASE.batch_entropy
+    assert float(following.at(1.0).batch_entropy) == pytest.approx(left, rel=0.6)
+    assert following.base.batch_entropy == pytest.approx(left)
 
 
 def test_balanced_starts_as_asked():

@@ -66,6 +66,17 @@ def test_equal_seeds_give_equal_orders(mapped):
     assert (order(0) != order(1)).any()
 
 
+@pytest.mark.parametrize("n", [1, 700, 64 * 1024])
+def test_rows_that_fill_one_window_come_in_one_order_wherever_they_lie(n):
+    """Joblib maps the rows that it passes to workers, and results stay the same."""
+    for here, there in zip(
+        shuffled_batches(n, 256, rng()),
+        shuffled_batches(n, 256, rng(), mapped=True),
+        strict=True,
+    ):
+        assert_array_equal(here, there)
+
+
 def test_every_place_is_as_likely_for_every_row():
     source, n_rows, n_passes = rng(), 20, 4000
     places = np.zeros((n_rows, 4))
@@ -78,7 +89,7 @@ def test_every_place_is_as_likely_for_every_row():
 
 
 def test_rows_on_disk_are_read_in_runs_and_still_mixed():
-    n = 64 * 200
+    n = 2 * module.MAP_RUN * module.MAP_WINDOW
     first = next(iter(shuffled_batches(n, 256, rng(), mapped=True)))
     runs = np.unique(first // module.MAP_RUN)
     assert len(runs) > 100  # mixed over the window, and not a run after the other

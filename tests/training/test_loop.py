@@ -425,6 +425,19 @@ def test_label_book_counts_as_a_loop_does():
             assert math.isnan(share)
 
 
+def test_labels_of_merged_experts_are_those_of_clusters():
+    """A row that goes from one expert to another of its cluster has not moved."""
+    clusters = torch.tensor([[True, True, False], [False, False, True]])
+    book = LabelBook(3, 3, CPU, clusters)
+    index = torch.arange(3)
+    book.note(index, torch.tensor([[0.9, 0.1, 0.0], [0.3, 0.3, 0.4], [0.0, 0.0, 1.0]]))
+    book.close()
+    book.note(index, torch.tensor([[0.1, 0.9, 0.0], [0.1, 0.1, 0.8], [0.0, 0.0, 1.0]]))
+    usage, changed = book.close()
+    assert changed == pytest.approx(1 / 3)
+    assert_allclose(usage, [0.2 / 3, 1 / 3, 1.8 / 3], rtol=1e-6)
+
+
 def test_label_book_of_some_of_the_rows_is_about_those():
     book = LabelBook(100, 2, CPU)
     book.note(torch.tensor([7, 99]), torch.eye(2))
