@@ -340,8 +340,9 @@ class MixAEClustering(
         - up to 100 features: the graph falls into as many parts as clusters, with at
           most 0.05 % of its edges between them ("parts");
         - up to 100 features: rows are as many Gaussians as clusters, which have a lower
-          Bayesian information criterion than one and than twice as many, and at least
-          two rows for each of their parameters ("mixture");
+          Bayesian information criterion than one and than twice as many, at least two
+          rows for each of their parameters, and some width in all directions
+          ("mixture");
         - the graph and k-means see the same clusters, with an adjusted Rand index above
           0.87, or lead to the same Gaussians, and k-means cuts no more than one and a
           half times as many of the graph's edges ("centres");

@@ -284,6 +284,15 @@ def test_crowded_rows_start_from_k_means(
         assert found == starts
 
 
+def test_values_that_repeat_are_no_gaussians():
+    """However likely Gaussians without a width make them."""
+    X, _ = make_blobs(900, n_features=3, centers=3, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    assert Evidence(batches(X), 3).are_gaussians()
+    rare = np.random.default_rng(0).random(900) < 0.01
+    assert not Evidence(batches(np.c_[X, 10.0 * rare]), 3).are_gaussians()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_gaussians_are_the_likeliest_of_those_from_k_means_and_from_the_graph(seed):
     X, y = unlike(10)  # of which k-means cuts the large one, with some seeds
