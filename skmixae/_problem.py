@@ -569,7 +569,27 @@ def own_randomness(seed: int, problem: Problem) -> Iterator[None]:
     if not problem.runs_own_code:
         yield
         return
-    devices = [problem.device] if problem.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    generators = global_generators(problem.device)
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
         yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
+
+
+def global_generators(device: torch.device) -> list[torch.Generator]:
+    """Return the global generators that code draws from which runs on a device.
+
+    Those of other devices are nobody's business, and ``torch.manual_seed`` seeds all.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()  # there are none before
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
+    elif device.type == "mps":
+        generators.append(torch.mps._get_default_mps_generator())
+    return generators

@@ -293,6 +293,14 @@ def test_global_seeds_do_not_matter():
 
 
 @quiet
+def test_code_of_the_user_has_no_other_device_seeded(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    small(architecture=dropout_expert, max_epochs=2, device="cpu").fit(X)
+    assert not seeded
+
+
+@quiet
 def test_different_seeds_differ():
     assert len({bits(small(random_state=s).fit(X)) for s in range(3)}) == 3
     assert bits(small(random_state=None).fit(X)) != bits(

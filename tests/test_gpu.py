@@ -179,10 +179,13 @@ def test_fits_in_threads_do_not_meet():
 
 
 @needs_a_gpu
-def test_the_global_generator_of_the_gpu_is_left_alone():
+@pytest.mark.parametrize(
+    "consistency", ["auto", lambda rows, generator: rows + torch.randn_like(rows)]
+)
+def test_the_global_generator_of_the_gpu_is_left_alone(consistency):
     torch.cuda.manual_seed(3)
     before = torch.cuda.get_rng_state()
-    small().fit(DIGITS)
+    small(consistency=consistency).fit(DIGITS)
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
