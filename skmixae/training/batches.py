@@ -64,7 +64,9 @@ class Scaling:
         return _single(self.centered(rows))
 
     def centered(self, rows: Array) -> Array:
-        """Scale rows (b, features), in a precision of their own."""
+        """Scale rows (b, features), in a precision of their own, float32 or more."""
+        # float16 has no number of the size of FARTHEST, nor of many scales.
+        rows = rows.astype(np.result_type(rows, np.float32), copy=False)
         # Most rows of words are zeros, which need no second pass in float64.
         with np.errstate(over="ignore"):  # of rows as good as infinitely far
             return (rows - self.center if self.center.any() else rows) / self.scale

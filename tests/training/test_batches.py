@@ -442,6 +442,14 @@ def test_cosine_and_cross_entropy_leave_the_origin_where_it_is():
     assert moments.scaling("bce").scale == 1
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e6])
+def test_short_floats_are_scaled_as_what_they_are(scale):
+    X = (100 * data()).astype(np.float16)
+    scaling = Scaling(np.zeros(4), scale)
+    assert_array_equal(scaling.apply(X), scaling.apply(X.astype(np.float32)))
+
+
 def test_one_scale_for_all_features_keeps_the_geometry():
     X = data() * [1, 10, 100, 1000]
     x = merged(X, []).scaling("mse").apply(X)
