@@ -15,6 +15,7 @@ from skmixae.metrics import hungarian_accuracy_score
 from skmixae.plotting import (
     CertaintyDisplay,
     ClusterClassDisplay,
+    ClusterSamplesDisplay,
     ExpertTreeDisplay,
     LatentMapDisplay,
     OutlierDisplay,
@@ -68,6 +69,18 @@ def test_display_draws_and_draws_again(display, case):
     _, ax = plt.subplots()
     assert shown.plot(ax=ax).ax_ is ax
     ax.figure.draw_without_rendering()
+
+
+CHANGED = {"n_active": 2, "architecture": "conv1d", "n_clusters": 5, "n_experts": 9}
+
+
+@pytest.mark.parametrize("display", [*DISPLAYS, ClusterSamplesDisplay])
+def test_display_is_of_what_was_fitted_whatever_the_parameters_are_now(display):
+    model, X, _ = fitted(**CASES["image"])
+    before = display.from_estimator(model, X)
+    now = display.from_estimator(model.set_params(**CHANGED), X)
+    pixels = [bytes(d.figure_.canvas.print_to_buffer()[0]) for d in (before, now)]
+    assert pixels[0] == pixels[1]
 
 
 @pytest.mark.parametrize("display", DISPLAYS)

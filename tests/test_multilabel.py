@@ -1,6 +1,7 @@
 """Rows that are sums of several clusters, as a user of the estimator meets them."""
 
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -225,5 +226,7 @@ def test_pictures_show_each_row_with_every_cluster_that_it_has(fitted):
     assert_array_equal(samples.counts, fitted.labels_.sum(0))
     sure = CertaintyDisplay.from_estimator(fitted, X).certainties
     assert [len(some) for some in sure] == fitted.labels_.sum(0).tolist()
+    one = deepcopy(fitted).set_params(n_active=1)  # pictures are of what was fitted
+    assert len(CertaintyDisplay.from_estimator(one, X).certainties[0]) == len(sure[0])
     with pytest.raises(ValueError, match="n_active=2"):
-        ClusterClassDisplay.from_estimator(fitted, X, Y)
+        ClusterClassDisplay.from_estimator(one, X, Y)

@@ -109,7 +109,7 @@ class ClusterClassDisplay:
         if clusters.ndim > 1:
             raise ValueError(
                 f"{cls.__name__} is of rows with one cluster each. This estimator was "
-                f"fitted with n_active={estimator.n_active}; "
+                f"fitted with n_active={clusters[0].sum()}; "
                 "hungarian_accuracy_score compares such rows with classes."
             )
         return cls.from_predictions(y, clusters, ax=ax)

@@ -9,20 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from .._parameters import is_image
+
 
 def row_shape(estimator: Any) -> tuple[tuple[int, ...], bool]:
-    """Return the shape of the rows, and whether they are images, as fit takes them."""
+    """Return the shape of the rows, and whether they are images, as fit took them."""
     shape = estimator.input_shape_
-    return shape, len(shape) > 1 and estimator.architecture != "conv1d"
+    fitted = getattr(estimator, "_network_spec", estimator)  # set_params came after
+    return shape, is_image(shape, fitted.architecture)
 
 
 def belonging(estimator: Any, X: Any) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Return assignments (n, k), and which clusters (n, k) each row belongs to.
 
-    One, or of rows that are sums several.
+    One, or of rows that are sums several: their probabilities add up to how many.
     """
     assignment = estimator.predict_proba(X)
-    if getattr(estimator, "n_active", 1) > 1:
+    if assignment.sum(1).mean() > 1.5:
         return assignment, estimator.predict(X).astype(bool)
     return assignment, np.eye(assignment.shape[1], dtype=bool)[assignment.argmax(1)]
 
