@@ -32,9 +32,9 @@ from skmixae.metrics import (
 
 __all__ = ["NClustersSelection", "select_n_clusters"]
 
-# Each criterion with the method that an estimator needs for it.
 # With less agreement, of 1, clusterings of both halves are not the same.
 _STABLE = 0.5
+# Each criterion with the method that an estimator needs for it.
 _CRITERIA = {
     "reconstruction": ("score", reconstruction_scorer),
     "certainty": ("predict_proba", certainty_scorer),
