@@ -474,6 +474,8 @@ def silhouette_scorer(
     ------
     TypeError
         If the estimator has no ``predict``.
+    ValueError
+        If rows have several clusters each, as those that are sums of clusters.
 
     References
     ----------
@@ -495,7 +497,12 @@ def silhouette_scorer(
     rows = X if hasattr(X, "shape") else np.asarray(X)
     if rows.shape[0] > _SILHOUETTE_ROWS:
         rows = resample(rows, replace=False, n_samples=_SILHOUETTE_ROWS, random_state=0)
-    labels = estimator.predict(rows)
+    labels = np.asarray(estimator.predict(rows))
+    if labels.ndim > 1:
+        raise ValueError(
+            "silhouette_scorer is for rows of one cluster each. Got labels of shape "
+            f"{labels.shape}."
+        )
     if not 2 <= len(np.unique(labels)) < len(labels):
         return -1.0
     if isinstance(estimator, Pipeline) and len(estimator) > 1:

@@ -207,7 +207,8 @@ def select_n_clusters(
         If the estimator has no ``predict``, or a candidate is not an integer.
     ValueError
         If a parameter is out of range, the estimator has no parameter for the number
-        of clusters, or the rows are too few for the largest candidate.
+        of clusters, its rows are sums of several clusters (``n_active``), or the rows
+        are too few for the largest candidate.
 
     Notes
     -----
@@ -251,6 +252,7 @@ def select_n_clusters(
     (4,)
     """
     name = _n_clusters_name(estimator, param_name)
+    _check_one_each(estimator, name)
     numbers_of_clusters = _check_candidates(candidates)
     _check_settings(n_repeats, test_size, tolerance)
     rows = _indexable(X)
@@ -319,6 +321,17 @@ def _n_clusters_name(estimator: BaseEstimator, param_name: str | None) -> str:
             f"{name!r}, accepted are {sorted(accepted)}."
         )
     return name
+
+
+def _check_one_each(estimator: BaseEstimator, name: str) -> None:
+    """Raise where rows are sums of clusters, of which no criterion can tell."""
+    beside = "__".join([*name.split("__")[:-1], "n_active"])
+    n_active = estimator.get_params().get(beside, 1)
+    if n_active != 1:
+        raise ValueError(
+            "Numbers of clusters are compared by labels, one for each row; got an "
+            f"estimator with {beside}={n_active!r}."
+        )
 
 
 def _check_candidates(candidates: Iterable[int]) -> list[int]:

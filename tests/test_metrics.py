@@ -352,10 +352,14 @@ def test_other_than_sets_are_refused_where_sets_are_wanted(found, said):
         hungarian_accuracy_score([[1, 0], [0, 1], [1, 1]], found)
 
 
-def test_certainty_is_of_one_cluster_each():
+def test_certainty_and_silhouette_are_of_one_cluster_each():
     class Sums(BaseEstimator):
         def predict_proba(self, X):
             return np.ones((len(X), 2))
 
+        predict = predict_proba
+
     with pytest.raises(ValueError, match="add up to 2"):
         certainty_scorer(Sums(), np.zeros((3, 1)))
+    with pytest.raises(ValueError, match=r"one cluster each.*\(3, 2\)"):
+        silhouette_scorer(Sums(), np.arange(3.0)[:, None])

@@ -17,6 +17,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skmixae import MixAEClustering
 from skmixae.model_selection import NClustersSelection, select_n_clusters
 
 CENTERS = [[0, 0], [9, 0], [0, 9], [9, 9], [4.5, 4.5]]
@@ -239,6 +240,16 @@ def test_parallel_fits_share_the_cores_out(n_jobs, X):
             {"estimator": AgglomerativeClustering()},
             TypeError,
             "must have predict.*; got AgglomerativeClustering",
+        ),
+        (
+            {"estimator": MixAEClustering(n_active=2)},
+            ValueError,
+            "one for each row; got .* n_active=2",
+        ),
+        (
+            {"estimator": make_pipeline(MixAEClustering(n_active=2))},
+            ValueError,
+            "one for each row; got .* mixaeclustering__n_active=2",
         ),
     ],
 )
