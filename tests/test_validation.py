@@ -359,7 +359,11 @@ BAD_TOGETHER = {
     "fewer rows than experts": ({"n_experts": 41}, r"n_samples=40.*n_experts=41"),
     "fewer rows than clusters": ({"n_clusters": 41}, r"n_samples=40.*n_clusters=41"),
     "labels too few": ({"init": [0, 1, 2]}, r"init.*\(40,\).*\(3,\)"),
-    "labels too high": ({"init": np.arange(40) % 4}, r"init.*0 to n_clusters - 1 = 2"),
+    "labels too high": ({"init": np.arange(40) % 4}, "init.*0 to 2, one.*expert"),
+    "labels too high for experts to spare": (
+        {"init": np.arange(40) % 7, "n_experts": 6},
+        "init.*0 to 5, one for each expert",
+    ),
     "labels too low": ({"init": -np.ones(40, int)}, "init.*from 0"),
     "labels between": ({"init": np.full(40, 0.5)}, "init.*integers"),
     "labels missing": ({"init": np.full(40, np.nan)}, "init.*NaN"),

@@ -162,24 +162,24 @@ def resolve_start_weight(
     return float(start_weight)
 
 
-def resolve_start(init: Any, n_rows: int, n_clusters: int) -> NDArray | str:
-    """Return ``init`` as labels (n,), probabilities (n, K) or a name, or raise."""
+def resolve_start(init: Any, n_rows: int, n_experts: int) -> NDArray | str:
+    """Return ``init`` as labels (n,), probabilities (n, M) or a name, or raise."""
     if isinstance(init, str):
         return init
     start = numbers("init", init)
     names = ", ".join(map(repr, ("auto", "random", *STARTS)))
-    if len(start) != n_rows or start.shape[1:] not in {(), (n_clusters,)}:
+    if len(start) != n_rows or start.shape[1:] not in {(), (n_experts,)}:
         raise ValueError(
             f"The 'init' parameter must be {names}, labels of shape ({n_rows},) or "
-            f"probabilities of shape ({n_rows}, {n_clusters}). Got an array of shape "
+            f"probabilities of shape ({n_rows}, {n_experts}). Got an array of shape "
             f"{start.shape}."
         )
     if start.ndim == 1:
-        if not np.isin(start, np.arange(n_clusters)).all():
+        if not np.isin(start, np.arange(n_experts)).all():
             raise ValueError(
                 "Labels in the 'init' parameter must be integers from 0 to "
-                f"n_clusters - 1 = {n_clusters - 1}. Got values from {start.min()} to "
-                f"{start.max()}."
+                f"{n_experts - 1}, one for each expert. Got values from {start.min()} "
+                f"to {start.max()}."
             )
     elif (start < 0).any() or not np.allclose(start.sum(1), 1.0, atol=1e-3):
         raise ValueError(
