@@ -626,7 +626,7 @@ class MixAEClustering(
 
         With nothing good before the interruption, it is raised.
         """
-        problem.check_range(moments)
+        problem.check_range(rows)
         clusters = self.expert_labels_ if warm else None
         n_init = 1 if warm else problem.n_init
         monitor = FitMonitor(
@@ -706,7 +706,7 @@ class MixAEClustering(
             problem = self._problem(
                 rows, moments, spec=None if first else self._network_spec, is_chunk=True
             )
-            problem.check_range(moments)
+            problem.check_range(rows)
             stream = self._open_stream(problem, first=first)
             report = stream.train(problem, rows, moments)
             run = TrainingRun([report])

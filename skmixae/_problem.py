@@ -192,13 +192,20 @@ class Problem:
             type(member) in MEMBERS.values() for member in self.consistency
         )
 
-    def check_range(self, moments: Moments) -> None:
-        """Raise where the rows are not in the range that the loss is made for."""
-        if self.loss == "bce" and not 0 <= moments.lowest <= moments.highest <= 1:
+    def check_range(self, rows: Rows) -> None:
+        """Raise where the rows are not in the range that the loss is made for.
+
+        The moments do not tell: where training goes on, they are of other rows.
+        """
+        if self.loss != "bce":
+            return
+        ends = np.array([(block.min(), block.max()) for block in rows.blocks()])
+        lowest, highest = ends.min(), ends.max()
+        if lowest < 0 or highest > 1:
             raise ValueError(
                 "reconstruction_loss='bce' needs features from 0 to 1. Got values from "
-                f"{moments.lowest:.6g} to {moments.highest:.6g}: scale them, with "
-                "MinMaxScaler for example, or use 'mse'."
+                f"{lowest:.6g} to {highest:.6g}: scale them, with MinMaxScaler for "
+                "example, or use 'mse'."
             )
 
 

@@ -401,6 +401,15 @@ def test_bce_refuses_rows_outside_its_range(unharmed, offset):
         stream.partial_fit(X + offset)
 
 
+def test_bce_asks_for_its_range_of_the_rows_at_hand():
+    model = small(reconstruction_loss="bce", warm_start=True).fit(X)
+    with pytest.raises(ValueError, match=r"'bce' needs features.*from -.* to "):
+        model.fit(100 * X - 5)
+    # ... and of no rows before them.
+    other = small(whitening=None).fit(X - 0.5).set_params(reconstruction_loss="bce")
+    other.partial_fit(X).set_params(warm_start=True).fit(X)
+
+
 # ---------------------------------------------------------------------------
 # Rows
 # ---------------------------------------------------------------------------
