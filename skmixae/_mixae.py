@@ -221,12 +221,13 @@ class MixAEClustering(
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
         Known proportions of the clusters, in any order. They replace the even sizes
         that the batch entropy prefers by cross-entropy, whichever expert takes which.
-        The labels follow the order given. None prefers even sizes. "start" does so
-        only up to the entropy of the sizes of the clusters that training starts from:
-        an estimate, which large and small clusters survive. "auto" is that for crowded
-        rows (see ``init``) that start from clusters with an expert each, and for the
-        starts "round", "centres", "uneven", "plain", "latent_classes" and "topics";
-        else None.
+        The labels of a `fit` from scratch follow the order given, unless ``init`` has
+        labels; in `partial_fit` and with ``warm_start`` clusters keep the numbers that
+        they have. None prefers even sizes. "start" does so only up to the entropy of
+        the sizes of the clusters that training starts from: an estimate, which large
+        and small clusters survive. "auto" is that for crowded rows (see ``init``) that
+        start from clusters with an expert each, and for the starts "round", "centres",
+        "uneven", "plain", "latent_classes" and "topics"; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -369,7 +370,9 @@ class MixAEClustering(
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
         Determines weights, order, noise and restarts. torch's and numpy's global
-        generators are left alone.
+        generators are left alone. Experts and changes of your own may draw from
+        torch's, which is seeded for them and then put back: threads share it, so that
+        such fits in several threads at once are not reproducible.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1" ..., "mps", or the fastest at hand.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -669,7 +672,8 @@ class MixAEClustering(
 
         A stream of chunks trains as epochs of `fit` do: the optimiser, the running
         centre and scale of the rows, and the state of the schedule go on from one chunk
-        to the next, also after `fit` or a round trip through pickle. The learning rate
+        to the next, also after a round trip through pickle. After `fit`, the weights,
+        centre and scale go on; optimiser and schedule begin anew. The learning rate
         stays, and schedules advance by a chunk as by an epoch of ``max_epochs``. The
         start is random; ``init``, ``start_weight``, ``n_init``,
         ``cluster_sizes="start"``, ``learning_rate_decay``, ``validation_fraction`` and
