@@ -242,41 +242,71 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     for name, value in fitted.items():
         require(FITTED[name](value), f"{name} is not as it should be")
     spec = NetworkSpec(**fitted["_network_spec"])
-    n_features = fitted["n_features_in_"]
-    names = fitted.get("feature_names_in_")
-    require(names is None or len(names) == n_features, "there are other feature names")
-    moments = dict(fitted["_moments"])
-    means = moments.pop("mean"), moments.pop("mean_direction")
-    axes, whitening = moments.pop("axes"), moments.pop("whitening")
-    found, shape = moments.pop("shape"), fitted["input_shape_"]
-    coordinates = _n_coordinates(axes, n_features)
-    require(
-        spec.n_features == coordinates, f"input_shape has not {coordinates} features"
-    )
-    good = all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
-    good &= all(isinstance(number, Real) for number in moments.values())
-    good &= isinstance(whitening, Real | None)
-    pixels = math.prod(found) if _is_shape(found) and len(found) <= 2 else 0
-    good &= found is None or pixels == n_features
-    require(good and moments["n_rows"] > 0, "_moments are not those of the features")
-    require(
-        math.prod(shape) == n_features, f"input_shape_ has not {n_features} features"
-    )
-    sizes = fitted.get("cluster_sizes_")
-    clusters, children = fitted["expert_labels_"], fitted["expert_children_"]
-    found = np.unique(clusters)
-    good = len(clusters) == spec.n_experts and (found == np.arange(len(found))).all()
-    require(good, "expert_labels_ are not clusters of its experts")
-    shares = fitted.get("expert_sizes_")
-    require(shares is None or len(shares) == spec.n_experts, "expert_sizes_ are not K")
-    require(sizes is None or len(sizes) == len(found), "cluster_sizes_ are not K sizes")
-    merged = (spec.n_experts - 1, 2)
-    good = children.shape == (merged if len(found) < spec.n_experts else (0, 2))
-    good &= len(fitted["expert_distances_"]) == len(children)
-    require(good, "expert_children_ are no tree of its experts")
+    _check_features(fitted, spec)
+    _check_moments(fitted["_moments"], fitted["n_features_in_"])
+    _check_clusters(fitted, spec.n_experts)
+    _check_tree(fitted, spec.n_experts)
     network = _check_network(spec, fitted["_module_arrays"])
     if "_stream" in fitted:
         _check_stream(fitted["_stream"], list(network.parameters()))
+
+
+def _check_features(fitted: dict[str, Any], spec: NetworkSpec) -> None:
+    """Raise unless names, shape and network are of as many features as rows have."""
+    n_features = fitted["n_features_in_"]
+    names = fitted.get("feature_names_in_")
+    require(names is None or len(names) == n_features, "there are other feature names")
+    coordinates = _n_coordinates(fitted["_moments"]["axes"], n_features)
+    require(
+        spec.n_features == coordinates, f"input_shape has not {coordinates} features"
+    )
+    require(
+        math.prod(fitted["input_shape_"]) == n_features,
+        f"input_shape_ has not {n_features} features",
+    )
+
+
+def _check_moments(moments: dict[str, Any], n_features: int) -> None:
+    """Raise unless moments are those of as many features, and of some rows."""
+    numbers = dict(moments)
+    del numbers["axes"]  # which tell how many features the network has
+    means = numbers.pop("mean"), numbers.pop("mean_direction")
+    whitening, shape = numbers.pop("whitening"), numbers.pop("shape")
+    pixels = math.prod(shape) if _is_shape(shape) and len(shape) <= 2 else 0
+    require(
+        all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
+        and all(isinstance(number, Real) for number in numbers.values())
+        and isinstance(whitening, Real | None)
+        and (shape is None or pixels == n_features)
+        and numbers["n_rows"] > 0,
+        "_moments are not those of the features",
+    )
+
+
+def _check_clusters(fitted: dict[str, Any], n_experts: int) -> None:
+    """Raise unless each expert has a cluster and each cluster an expert, with sizes."""
+    labels = fitted["expert_labels_"]
+    clusters = np.unique(labels)
+    require(
+        len(labels) == n_experts and (clusters == np.arange(len(clusters))).all(),
+        "expert_labels_ are not clusters of its experts",
+    )
+    shares, sizes = fitted.get("expert_sizes_"), fitted.get("cluster_sizes_")
+    require(shares is None or len(shares) == n_experts, "expert_sizes_ are not K")
+    require(
+        sizes is None or len(sizes) == len(clusters), "cluster_sizes_ are not K sizes"
+    )
+
+
+def _check_tree(fitted: dict[str, Any], n_experts: int) -> None:
+    """Raise unless a tree merges the experts, where they are more than clusters."""
+    children, distances = fitted["expert_children_"], fitted["expert_distances_"]
+    merged = len(np.unique(fitted["expert_labels_"])) < n_experts
+    n_merges = n_experts - 1 if merged else 0
+    require(
+        children.shape == (n_merges, 2) and len(distances) == n_merges,
+        "expert_children_ are no tree of its experts",
+    )
 
 
 def _n_coordinates(axes: Any, n_features: int) -> int:
