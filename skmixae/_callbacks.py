@@ -66,9 +66,9 @@ class FitMonitor:
             self.root = estimator._init_callback_context(max_subtasks=n_tasks)
             self.root.call_on_fit_task_begin(**self.about)
 
-    def begin_restart(self, network: nn.Module) -> None:
-        """Take note that training starts."""
-        self.network, self.n_epochs = network, 0
+    def begin_restart(self, network: nn.Module, start: str | None = None) -> None:
+        """Take note that training starts, or goes on where ``start`` is None."""
+        self.network, self.n_epochs, self.start = network, 0, start
         self.n_begun += 1
         if HAS_CALLBACKS:
             self.parent = self.root
@@ -109,9 +109,10 @@ class FitMonitor:
     def end_restart(self, objective: float) -> bool:
         """Take note of a trained mixture; True when no other should follow."""
         if self.verbose >= 1:
+            start = "" if self.start is None else f" ({self.start})"
             self._say(
-                f"start {self.n_begun}/{self.n_restarts}: objective {objective:.4f} "
-                f"after {self.n_epochs} epochs"
+                f"start {self.n_begun}/{self.n_restarts}{start}: objective "
+                f"{objective:.4f} after {self.n_epochs} epochs"
             )
         if not HAS_CALLBACKS or self.n_restarts == 1:
             return False

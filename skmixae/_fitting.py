@@ -250,7 +250,8 @@ def conclude(
             f"Training diverged: the objective over all rows is {total}. Lower "
             "learning_rate, or look for rows of extreme size."
         )
-    return Candidate(inference, moments, run, survey, total, tree)
+    start = None if keep_names else problem.start_name
+    return Candidate(inference, moments, run, survey, total, tree, start)
 
 
 def merge_experts(

@@ -56,6 +56,7 @@ _FITTED = (
     "cluster_sizes_",
     "expert_sizes_",
     "objective_",
+    "init_",
     "expert_labels_",
     "expert_children_",
     "expert_distances_",
@@ -433,6 +434,9 @@ class MixAEClustering(
         ``cluster_sizes`` lets training reward no more of it than the start has.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
+    init_ : str
+        What training started from: the name that ``init="auto"`` came to, "given" for
+        labels or probabilities, and of several starts that of the restart that is kept.
     input_shape_ : tuple of int
         The shape of a row, as it was given or recognised; of a vector its length.
     n_features_in_ : int
@@ -643,7 +647,7 @@ class MixAEClustering(
         for seed, restart in zip(seeds, problem.restarts(), strict=False):
             network = deepcopy(self.module_) if warm else new_network(problem, seed)
             network.to(problem.device)
-            monitor.begin_restart(network)
+            monitor.begin_restart(network, None if warm else restart.start_name)
             candidate: Candidate | None
             try:
                 candidate = fit_once(
@@ -1169,6 +1173,7 @@ class MixAEClustering(
             cluster_sizes_=sizes,
             expert_sizes_=candidate.survey.usage,
             objective_=candidate.objective,
+            init_=candidate.start or getattr(self, "init_", "random"),
             **_of_a_network(problem, candidate.moments, network, candidate.tree),
         )
 

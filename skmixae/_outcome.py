@@ -28,6 +28,7 @@ class Candidate:
     survey: Survey
     objective: float  # of all rows, with the weights as configured
     tree: Agglomeration  # of the experts, cut into clusters
+    start: str | None  # what training started from, or None where it went on
 
 
 def history(reports: list[EpochReport], n_experts: int) -> NDArray[np.void]:

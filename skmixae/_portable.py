@@ -224,6 +224,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "cluster_sizes_": lambda v: _is_vector(v, "f"),
     "expert_sizes_": lambda v: _is_vector(v, "f"),
     "objective_": lambda v: isinstance(v, Real),
+    "init_": lambda v: isinstance(v, str),
     "_stream": lambda v: _has(v, ("seed", "n_passes", "schedule", "optimizer")),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)

@@ -93,6 +93,11 @@ class Problem:
     handicap: float = 0.0  # added to the objective where restarts are compared
 
     @property
+    def start_name(self) -> str:
+        """What training starts from, in a word."""
+        return self.start if isinstance(self.start, str) else "given"
+
+    @property
     def stays_even(self) -> bool:
         """Whether the balance of the clusters counts as much to the end."""
         return self.schedule not in ("fading", "anneal")

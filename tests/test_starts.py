@@ -1,5 +1,6 @@
 """What a fit starts from, and what of the start stays: its clusters and their sizes."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -682,6 +683,23 @@ def test_a_start_that_is_held_to_has_an_expert_for_each_cluster(name):
     model = small(init=name, n_experts=5, start_weight=0.0).fit(X)
     assert len(model.expert_labels_) == 5
     assert len(small(init=name, n_experts="auto").fit(X).expert_labels_) == 3
+
+
+@pytest.mark.parametrize("init", ["kmeans", "parts", "random"])
+def test_the_start_is_told(init):
+    assert small(init=init).fit(CLOUD).init_ == init
+
+
+def test_the_start_that_is_kept_is_told(capsys):
+    model = MixAEClustering(3, max_epochs=3, random_state=0, verbose=1).fit(CLOUD)
+    starts = re.findall(
+        r"start ./. \((\w+)\): objective (\S+) ", capsys.readouterr().out
+    )
+    assert model.init_ in dict(starts)
+    assert model.set_params(init=model.labels_).fit(CLOUD).init_ == "given"
+    model.set_params(init="auto", warm_start=True)
+    assert model.fit(CLOUD).init_ == "given"  # it goes on
+    assert MixAEClustering(3).partial_fit(CLOUD).init_ == "random"
 
 
 # -- sizes ---------------------------------------------------------------------
