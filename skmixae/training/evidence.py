@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import entropy
-from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
@@ -17,6 +16,7 @@ from .initialisation import (
     LEAST_VARIANCE,
     NEIGHBOURS,
     SPECTRAL_ROWS,
+    GraphClusters,
     gaussian_model,
     gaussians_from,
     has_graph,
@@ -269,7 +269,7 @@ class Evidence:
         return bool(entropy(sizes) <= share * entropy(others))
 
     @cached_property
-    def _graph(self) -> SpectralClustering:
+    def _graph(self) -> GraphClusters:
         return spectral_model(self._rows, self.n_clusters, np.random.RandomState(0))
 
     @cached_property

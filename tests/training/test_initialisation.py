@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
-from sklearn.cluster import KMeans
+from scipy.sparse import csr_array, csr_matrix
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.datasets import load_digits, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from skmixae.network import NetworkSpec, build_network
@@ -21,7 +23,7 @@ from skmixae.training import (
     initialisation,
     train,
 )
-from skmixae.training.initialisation import kmeans_labels
+from skmixae.training.initialisation import kmeans_labels, spectral_model
 
 CPU = torch.device("cpu")
 N_CLUSTERS = 4
@@ -120,6 +122,110 @@ def test_fewer_rows_than_the_sample_are_all_used():
     X, labels = blobs(30)
     found = kmeans_labels(batches_of(X), N_CLUSTERS, np.random.RandomState(0))
     assert adjusted_rand_score(labels, found) == 1.0
+
+
+# ---------------------------------------------------------------------------
+# Spectral clustering
+# ---------------------------------------------------------------------------
+
+
+def by_sklearn(X, n_clusters, random_state):
+    """What `spectral_model` is to find, and sooner."""
+    model = SpectralClustering(
+        n_clusters, affinity="nearest_neighbors", n_neighbors=initialisation.NEIGHBOURS,
+        random_state=random_state,
+    )  # fmt: skip
+    return model.fit(X)
+
+
+RNG = np.random.default_rng(0)
+ANGLES, WIDTHS = np.arange(600) * 2 * np.pi / 600, RNG.uniform(1, 12, 1500)
+SHAPES = {
+    "noise": RNG.normal(size=(600, 12)),
+    "float32": RNG.normal(size=(600, 3)).astype(np.float32),
+    "blobs": make_blobs(600, 20, centers=5, cluster_std=8.0, random_state=0)[0],
+    "uneven": make_blobs([400, 120, 60], 10, cluster_std=8.0, random_state=2)[0],
+    "digits": load_digits().data[:900],
+    "circles": make_circles(900, noise=0.1, factor=0.5, random_state=0)[0],
+    # In parts.
+    "apart": make_blobs(400, 5, centers=8, cluster_std=0.2, random_state=0)[0],
+    "moons": make_moons(600, noise=0.05, random_state=0)[0],
+    "repeated": RNG.integers(3, size=(600, 4)).astype(float),
+    # Along a line.
+    "ring": np.c_[np.cos(ANGLES), np.sin(ANGLES)],
+    "spiral": np.c_[WIDTHS * np.cos(WIDTHS), WIDTHS * np.sin(WIDTHS)]
+    + RNG.normal(0, 0.05, (1500, 2)),
+}
+
+
+@pytest.fixture
+def factorised(monkeypatch):
+    """Count how often scikit-learn has to factorise a graph."""
+    calls = []
+
+    class Counting(SpectralClustering):
+        def fit(self, X):
+            calls.append(X)
+            return super().fit(X)
+
+    monkeypatch.setattr(initialisation, "SpectralClustering", Counting)
+    return calls
+
+
+@pytest.mark.rng_untouched
+@pytest.mark.parametrize("n_clusters", [2, 5, 16])
+@pytest.mark.parametrize(
+    "name", ["noise", "float32", "blobs", "uneven", "digits", "circles"]
+)
+def test_a_graph_in_one_part_has_the_clusters_that_scikit_learn_finds(
+    name, n_clusters, factorised
+):
+    X = SHAPES[name]
+    for seed in range(2):
+        found = spectral_model(X, n_clusters, np.random.RandomState(seed))
+        expected = by_sklearn(X, n_clusters, np.random.RandomState(seed))
+        assert adjusted_rand_score(expected.labels_, found.labels_) > 0.99
+        assert (found.affinity_matrix_ != expected.affinity_matrix_).nnz == 0
+    assert not factorised
+
+
+@pytest.mark.rng_untouched
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected")
+@pytest.mark.parametrize(
+    ("name", "n_clusters"),
+    [("apart", 8), ("apart", 4), ("apart", 12), ("moons", 2), ("spiral", 2),
+     ("ring", 2), ("repeated", 5)],
+)  # fmt: skip
+def test_a_graph_in_parts_or_along_a_line_is_left_to_scikit_learn(
+    name, n_clusters, factorised
+):
+    X = SHAPES[name]
+    for seed in range(2):
+        theirs, ours = np.random.RandomState(seed), np.random.RandomState(seed)
+        found = spectral_model(X, n_clusters, ours)
+        expected = by_sklearn(X, n_clusters, theirs)
+        assert_array_equal(found.labels_, expected.labels_)
+        assert ours.uniform() == theirs.uniform()  # nothing more was drawn
+    assert len(factorised) == 2
+
+
+def test_clusters_of_a_graph_do_not_depend_on_who_finds_them(monkeypatch, factorised):
+    """Of rows on the verge of converging, rounding may tell."""
+    X = SHAPES["circles"]
+    found = spectral_model(X, 4, np.random.RandomState(0)).labels_
+    assert not factorised
+    monkeypatch.setattr(initialisation, "LANCZOS_RESTARTS", 1)
+    assert_array_equal(found, spectral_model(X, 4, np.random.RandomState(0)).labels_)
+    assert factorised
+
+
+@pytest.mark.parametrize("name", ["noise", "spiral"])
+def test_clusters_of_a_graph_are_a_function_of_rows_and_seed(name):
+    X = SHAPES[name]
+    first = spectral_model(X, 4, np.random.RandomState(3)).labels_
+    for rows in (X, csr_matrix(X), csr_array(X)):
+        again = spectral_model(rows, 4, np.random.RandomState(3)).labels_
+        assert_array_equal(first, again)
 
 
 # ---------------------------------------------------------------------------
