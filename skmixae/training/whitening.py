@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, svd
+from scipy.linalg import eigh, qr, svd
 
 from .batches import Rows, Scaling
 
@@ -15,6 +15,8 @@ MOST_ROWS = 50_000
 WIDEST = 4096
 # Weaker directions than this share of the strongest are rounding.
 WEAKEST = 1e-6
+# Of more directions than a quarter of the rows, all are found nearly as soon.
+ROWS_FOR_A_DIRECTION = 4
 # Rows in which so many values are zero are counts, as of words: a look at some tells.
 ROWS_LOOKED_AT = 1000
 MOSTLY_ZERO = 0.9
@@ -67,15 +69,20 @@ def principal_axes(
     index = np.arange(n)
     if n > most:
         index = np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-    few = len(index) < n_features
-    directions, spread = (_of_few if few else _of_many)(rows, index, scaling)
+    if len(index) < n_features:
+        directions, spread, rest = _of_few(rows, index, scaling, n_components)
+    else:
+        directions, spread = _of_many(rows, index, scaling)
+        rest = 0.0
     kept = (spread > WEAKEST * spread[0]) & (np.arange(len(spread)) < n_components)
     variance = np.square(spread)
     before = np.cumsum(variance) - variance  # what stronger directions have
-    kept &= (before < share * variance.sum()) | (np.arange(len(spread)) < least)
+    kept &= (before < share * (variance.sum() + rest)) | (
+        np.arange(len(spread)) < least
+    )
     if not kept.any():  # rows are all the same
         return np.eye(n_features, 1, dtype=np.float32), 0.0
-    cut = variance[~kept].sum()
+    cut = variance[~kept].sum() + rest
     directions, spread = directions[:, kept], spread[kept]
     # Signs that do not depend on how the directions were found.
     strongest = directions[np.abs(directions).argmax(0), np.arange(len(spread))]
@@ -102,9 +109,25 @@ def _of_many(
 
 
 def _of_few(
-    rows: Rows, index: NDArray[np.intp], scaling: Scaling
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return principal directions (features, n) and spread, of the rows at once."""
+    rows: Rows, index: NDArray[np.intp], scaling: Scaling, most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return principal directions (features, d), spread and the variance beyond them.
+
+    Those of the rows at once: all, or where ``most`` is far less, so many. Products of
+    rows tell which subspace these are in, but of a spread they have half the digits:
+    directions and spread are found anew in it. What is beyond is measured as well, for
+    a difference of two sums would be their rounding where nothing is.
+    """
     block = scaling.centered(rows.take(index)).astype(np.float64, copy=False)
-    _, singular, directions = svd(block, full_matrices=False)
-    return directions.T, singular / np.sqrt(len(index))
+    n, rest = len(block), 0.0
+    if ROWS_FOR_A_DIRECTION * most > n:
+        _, singular, directions = svd(block, full_matrices=False)
+    else:
+        _, strongest = eigh(block @ block.T, subset_by_index=[n - most, n - 1])
+        # From the strongest on: a weak one then loses what it has of strong ones.
+        basis, _ = qr(block.T @ strongest[:, ::-1], mode="economic")
+        along = block @ basis
+        _, singular, turn = svd(along, full_matrices=False)
+        directions = turn @ basis.T
+        rest = float(np.square(block - along @ basis.T).sum() / n)
+    return directions.T, singular / np.sqrt(n), rest

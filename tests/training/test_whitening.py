@@ -6,7 +6,14 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.sparse import csr_array
 
-from skmixae.training import Moments, Rows, Scaling, mostly_zeros, principal_axes
+from skmixae.training import (
+    Moments,
+    Rows,
+    Scaling,
+    mostly_zeros,
+    principal_axes,
+    whitening,
+)
 from skmixae.training.whitening import _of_few, _of_many
 
 
@@ -144,11 +151,95 @@ def test_a_random_part_of_many_rows_is_read(limit, monkeypatch):
 
 def test_rows_at_once_and_block_by_block_have_the_same_axes(monkeypatch):
     X = correlated(n=40)
-    at_once = _of_few(Rows(X), np.arange(40), Scaling(X.mean(0), 1.0))
+    at_once = _of_few(Rows(X), np.arange(40), Scaling(X.mean(0), 1.0), 6)
     monkeypatch.setattr("skmixae.training.batches.BLOCK_BYTES", 7 * 8 * 6)
     by_block = _of_many(Rows(X), np.arange(40), Scaling(X.mean(0), 1.0))
     assert_allclose(at_once[1], by_block[1], rtol=1e-6)
     assert_allclose(np.abs(at_once[0]), np.abs(by_block[0]), atol=1e-6)
+
+
+def wide(name, n=60, n_features=150):
+    """Rows of more features than rows, by a name."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(n, n_features))
+    if name == "steep":  # down to what is near rounding, and below
+        directions = np.linalg.qr(noise.T)[0]
+        return (np.linalg.qr(noise)[0] * 10.0 ** -np.arange(0, 15, 0.25)) @ directions.T
+    if name == "constant":
+        noise[:, 5:] = 3.0
+    if name == "repeated":
+        noise = noise[rng.integers(6, size=n)]
+    if name == "far":
+        noise += 1e5
+    if name == "flat":
+        noise = rng.normal(size=(n, 8)) @ rng.normal(size=(8, n_features))
+    if name == "two":
+        noise = noise[:2]
+    return noise
+
+
+WIDE = ["noise", "steep", "constant", "repeated", "far", "flat", "two"]
+
+
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_of_wide_rows_the_strongest_directions_are_those_of_all(
+    name, exponent, monkeypatch
+):
+    X = wide(name)
+    for most in {1, 2, 7, 15, 60}:
+        most, found = min(most, len(X)), []
+        for n_rows in (1, np.inf):  # never all directions, and always
+            monkeypatch.setattr(whitening, "ROWS_FOR_A_DIRECTION", n_rows)
+            scaling = Scaling(X.mean(0), 1.0)
+            found.append(principal_axes(Rows(X), scaling, most, exponent))
+        (few, beyond), (every, expected) = found
+        assert few.shape == every.shape
+        assert_allclose(few, every, rtol=1e-4, atol=1e-4 * np.abs(every).max())
+        assert_allclose(beyond, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"), [("constant", 5), ("repeated", 5), ("flat", 8), ("two", 1)]
+)
+def test_rounding_is_no_direction_of_wide_rows(name, rank, monkeypatch):
+    monkeypatch.setattr(whitening, "ROWS_FOR_A_DIRECTION", 1)
+    X = wide(name)
+    for scale in (1e-12, 1.0, 1e12):
+        axes, beyond = principal_axes(
+            Rows(X * scale), Scaling(X.mean(0) * scale, 1.0), min(15, len(X)), 1.0
+        )
+        assert axes.shape == (X.shape[1], rank)
+        assert beyond < 1e-20
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+def test_few_directions_of_wide_rows_are_orthogonal(exponent):
+    axes, _ = principal_axes(
+        Rows(X := wide("steep")), Scaling(X.mean(0), 1.0), 15, exponent
+    )
+    directions = axes / np.linalg.norm(axes, axis=0)
+    assert_allclose(directions.T @ directions, np.eye(15), atol=1e-6)
+
+
+def test_wide_rows_are_not_decomposed_whole_for_few_directions(monkeypatch):
+    shapes, svd = [], whitening.svd
+    monkeypatch.setattr(
+        whitening, "svd", lambda a, **how: shapes.append(a.shape) or svd(a, **how)
+    )
+    X = wide("noise")
+    for most, shape in ((15, (60, 15)), (16, (60, 150))):
+        principal_axes(Rows(X), Scaling(X.mean(0), 1.0), most, 0.5)
+        assert shapes.pop() == shape
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.9])
+def test_a_share_of_the_variance_of_wide_rows_counts_what_is_not_looked_at(share):
+    X = wide("noise") * np.linspace(3, 0.1, 150)
+    found, _ = principal_axes(Rows(X), Scaling(X.mean(0), 1.0), 15, 0.5, share=share)
+    variances = np.linalg.svd(X - X.mean(0), compute_uv=False) ** 2
+    needed = np.searchsorted(np.cumsum(variances), share * variances.sum()) + 1
+    assert found.shape[1] == min(needed, 15)
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, csr_array])
