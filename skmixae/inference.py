@@ -24,7 +24,10 @@ FloatArray = NDArray[np.float32]
 ROWS_TOGETHER = 32
 # A batch fills about this many bytes with what the K experts make of it.
 BATCH_BYTES = 1 << 26
-LARGEST_BATCH = 4096
+# On a processor larger batches leave its caches, and take twice as long; an accelerator
+# would wait for smaller ones to be sent.
+LARGEST_BATCH = 512
+LARGEST_BATCH_ON_CUDA = 4096
 
 
 class Survey(NamedTuple):
@@ -278,8 +281,8 @@ class Inference:
     ) -> Iterator[tuple[Tensor, ...]]:
         """Yield ``function`` of each scaled batch, on the processor."""
         self.network.eval()
-        device = next(self.network.parameters()).device
-        batches = Batches(rows, scaling or self.scaling, self._batch_size(), device)
+        size, device = self._batch_size(), self._device
+        batches = Batches(rows, scaling or self.scaling, size, device)
         for _, x in batches.in_order():
             yield tuple(out[: len(x)].cpu() for out in function(_padded(x)))
 
@@ -290,7 +293,14 @@ class Inference:
             len(self.scaling.center),
             0 if members is None else members.numel(),
         )
-        return int(np.clip(BATCH_BYTES // row_bytes, 16, LARGEST_BATCH))
+        on_cuda = self._device.type == "cuda"
+        largest = LARGEST_BATCH_ON_CUDA if on_cuda else LARGEST_BATCH
+        return int(np.clip(BATCH_BYTES // row_bytes, 16, largest))
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
 
 
 def drawn_codes(

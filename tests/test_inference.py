@@ -249,6 +249,13 @@ def test_wider_rows_come_in_smaller_batches(n_features):
     assert fits or size == 16
 
 
+def test_batches_are_larger_on_an_accelerator(monkeypatch):
+    inference = make_inference()
+    assert inference._batch_size() == module.LARGEST_BATCH
+    monkeypatch.setattr(Inference, "_device", torch.device("cuda"))
+    assert inference._batch_size() == module.LARGEST_BATCH_ON_CUDA
+
+
 def test_rows_filled_up_to_whole_tiles_are_not_handed_out():
     inference = make_inference()
     for n in (1, 31, 32, 33):
