@@ -218,7 +218,7 @@ def measure(rows: Rows, before: Moments | None = None) -> Moments:
     """Return the moments of all rows, and of those measured before."""
     moments = Moments() if before is None else replace(before)
     with np.errstate(over="ignore", invalid="ignore"):
-        for block in rows.blocks():
+        for block in rows.stored_blocks():
             moments.update(block)
     if not np.isfinite(moments.scatter):
         raise ValueError(

@@ -80,6 +80,19 @@ def test_labels_do_not_depend_on_the_container_of_words():
     assert_array_equal(dense.labels_, sparse.labels_)
 
 
+def test_answers_do_not_depend_on_the_container_of_words():
+    """Which are read by what is stored, and dense ones in full."""
+    X = words()
+    X[:, 75:] = 0
+    model = small(n_init=1).fit(X)
+    assert Rows(csr_array(X)).mostly_empty
+    assert model._moments.directions
+    assert_array_equal(model.predict(csr_array(X)), model.predict(X))
+    for method in ("predict_proba", "score_samples", "transform"):
+        ask = getattr(model, method)
+        assert_allclose(ask(csr_array(X)), ask(X), rtol=1e-4, atol=1e-5)
+
+
 def test_words_count_by_their_direction():
     X = words()
     model = small(n_init=1).fit(X)

@@ -21,6 +21,8 @@ Array = NDArray[np.floating]
 
 # Rows that are measured or gathered at a time fill about this many bytes.
 BLOCK_BYTES = 1 << 24
+# Of CSR rows that store no more than this share of their values, only those are read.
+FEW_STORED = 0.1
 # A memory map is shuffled in windows of so many runs of neighbouring rows, so that the
 # disk is read in runs and the order needs no memory that grows with the rows.
 MAP_RUN = 64
@@ -62,6 +64,14 @@ class Scaling:
         """Scale rows (b, features), to float32."""
         # A centre of 1e6 is subtracted before the precision is given up, not after.
         return _single(self.centered(rows))
+
+    def of(self, rows: Rows, part: Part) -> NDArray[np.float32]:
+        """Return a part of rows, scaled."""
+        return self.apply(rows.take(part))
+
+    def width(self, rows: Rows) -> int:
+        """Return how many numbers each row takes while it is scaled."""
+        return rows.n_features
 
     def centered(self, rows: Array) -> Array:
         """Scale rows (b, features), in a precision of their own, float32 or more."""
@@ -106,7 +116,34 @@ class Whitening(Scaling):
         if self.directions:  # which are the same of a shorter row
             largest = np.abs(centered).max(1, keepdims=True)
             centered = centered / (largest / FARTHEST).clip(min=1)
-        along = _near(centered) @ self.axes.astype(np.float64)
+        return self._along(_near(centered))
+
+    def of(self, rows: Rows, part: Part) -> NDArray[np.float32]:
+        """Return coordinates of a part of rows."""
+        if not self._reads_stored(rows):
+            return super().of(rows, part)
+        some = rows.take_sparse(part)
+        some.data = self.centered(some.data.astype(np.float64))
+        if self.directions:
+            largest = abs(some).max(1).toarray().ravel()
+            shorter = (largest / FARTHEST).clip(min=1)
+            some.data = some.data / np.repeat(shorter, np.diff(some.indptr))
+        some.data = _near(some.data)
+        return self._along(some)
+
+    def width(self, rows: Rows) -> int:
+        """Return how many numbers each row takes while it is scaled."""
+        if not self._reads_stored(rows):
+            return super().width(rows)
+        return rows.n_stored + self.n_coordinates
+
+    def _reads_stored(self, rows: Rows) -> bool:
+        """Whether what is not stored of rows stays zero, and most is not stored."""
+        return rows.mostly_empty and not self.center.any()
+
+    def _along(self, rows: Array | sparse.csr_matrix) -> NDArray[np.float32]:
+        """Return coordinates (b, d) of centred rows."""
+        along = rows @ self.axes.astype(np.float64)
         if self.directions:
             length = np.linalg.norm(along, axis=1, keepdims=True)
             # A row of zeros has no direction, and stays.
@@ -187,23 +224,19 @@ class Moments:
     n_components: int = 0
     shape: tuple[int, ...] | None = None
 
-    def update(self, rows: Array) -> None:
+    def update(self, rows: Array | sparse.csr_matrix) -> None:
         """Take rows (b, features) into account."""
-        rows = np.asarray(rows, dtype=np.float64)
-        n, total = len(rows), self.n_rows + len(rows)
-        # From the first row on: a constant feature then has its very value as its mean.
-        mean = rows[0] + (rows - rows[0]).mean(0)
-        step = mean - self.mean
-        self.scatter += np.square(rows - mean).sum()
-        self.scatter += np.square(step).sum() * self.n_rows * n / total
-        self.mean = self.mean + step * (n / total)
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        direction = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
-        self.mean_direction = self.mean_direction + (
-            direction.mean(0) - self.mean_direction
-        ) * (n / total)
-        self.lowest = min(self.lowest, rows.min())
-        self.highest = max(self.highest, rows.max())
+        some = _of_stored(rows) if sparse.issparse(rows) else _of_dense(rows)
+        total = self.n_rows + some.n_rows
+        share = some.n_rows / total
+        step = some.mean - self.mean
+        self.scatter += some.scatter
+        self.scatter += np.square(step).sum() * self.n_rows * some.n_rows / total
+        self.mean = self.mean + step * share
+        turn = some.mean_direction - self.mean_direction
+        self.mean_direction = self.mean_direction + turn * share
+        self.lowest = min(self.lowest, some.lowest)
+        self.highest = max(self.highest, some.highest)
         self.n_rows = total
 
     @property
@@ -246,6 +279,38 @@ class Moments:
         return 1.0  # by the choice of the scale
 
 
+def _of_dense(rows: Array) -> Moments:
+    """Return the moments of rows (b, features)."""
+    rows = np.asarray(rows, dtype=np.float64)
+    # From the first row on: a constant feature then has its very value as its mean.
+    mean = rows[0] + (rows - rows[0]).mean(0)
+    scatter = np.square(rows - mean).sum()
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    direction = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    extremes = rows.min(), rows.max()
+    return Moments(len(rows), mean, scatter, direction.mean(0), *extremes)
+
+
+def _of_stored(rows: sparse.csr_matrix) -> Moments:
+    """Return the same of CSR rows, from what is stored and how much is not."""
+    n, n_features = rows.shape
+    values, columns = rows.data.astype(np.float64), rows.indices
+
+    def added_up(values: Array | None = None) -> NDArray:
+        return np.bincount(columns, values, minlength=n_features)
+
+    n_zeros = n - added_up()
+    first = rows[:1].toarray().ravel().astype(np.float64)  # on from there, as above
+    mean = first + (added_up(values - first[columns]) - n_zeros * first) / n
+    scatter = np.square(values - mean[columns]).sum() + n_zeros @ np.square(mean)
+    row = np.repeat(np.arange(n), np.diff(rows.indptr))
+    norms = np.sqrt(np.bincount(row, np.square(values), minlength=n))[row]
+    direction = np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
+    ends = np.append(values, 0.0) if n_zeros.any() else values
+    extremes = ends.min(), ends.max()
+    return Moments(n, mean, scatter, added_up(direction) / n, *extremes)
+
+
 def _near(rows: Array) -> Array:
     """Return scaled rows, none so far off that its square is infinite."""
     return np.clip(rows, -FARTHEST, FARTHEST)
@@ -266,6 +331,10 @@ def _positive(value: Any, above: float = 0.0) -> float:
 # ---------------------------------------------------------------------------
 
 
+# Which rows: an index of them, or a slice.
+Part = NDArray[np.intp] | slice
+
+
 class Rows:
     """Rows of a dense, CSR or memory-mapped array, gathered when asked for."""
 
@@ -276,10 +345,32 @@ class Rows:
     def __len__(self) -> int:
         return self.array.shape[0]
 
-    def take(self, index: NDArray[np.intp] | slice) -> Array:
+    def take(self, index: Part) -> Array:
         """Return dense rows (b, features), a copy of them or a view."""
         rows = self.array[index]
         return np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
+
+    def take_sparse(self, index: Part) -> sparse.csr_matrix:
+        """Return CSR rows, each value in one piece, which may share X's memory."""
+        rows = sparse.csr_matrix(self.array[index])
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        return rows
+
+    @property
+    def n_stored(self) -> int:
+        """How many numbers a row takes, in the mean: with its columns, if sparse."""
+        if not sparse.issparse(self.array):
+            return self.n_features
+        return 2 * -(-self.array.nnz // len(self))
+
+    @property
+    def mostly_empty(self) -> bool:
+        """Whether rows are sparse, and store so little that only that is read."""
+        if not sparse.issparse(self.array):
+            return False
+        return self.array.nnz <= FEW_STORED * len(self) * self.n_features
 
     @property
     def is_mapped(self) -> bool:
@@ -292,21 +383,33 @@ class Rows:
 
     def blocks(self, index: NDArray[np.intp] | None = None) -> Iterator[Array]:
         """Yield all rows in order, or those of an index, some megabytes at a time."""
-        for part in self._parts(index):
+        for part in self.parts(self.n_features, index):
             yield self.take(part)
 
     def sparse_blocks(
         self, index: NDArray[np.intp] | None = None
     ) -> Iterator[sparse.csr_matrix]:
         """Yield the same blocks as CSR rows, which may share X's memory."""
-        for part in self._parts(index):
-            yield sparse.csr_matrix(self.array[part])
+        for part in self.parts(self.n_features, index):
+            yield self.take_sparse(part)
 
-    def _parts(
-        self, index: NDArray[np.intp] | None
-    ) -> Iterator[NDArray[np.intp] | slice]:
+    def stored_blocks(self) -> Iterator[Array | sparse.csr_matrix]:
+        """Yield all rows in order, CSR rows of them if they are mostly empty.
+
+        Of those a block has more: what is found of it may be as wide as a dense row.
+        """
+        if not self.mostly_empty:
+            yield from self.blocks()
+            return
+        for part in self.parts(self.n_stored):
+            yield self.take_sparse(part)
+
+    def parts(
+        self, width: int, index: NDArray[np.intp] | None = None
+    ) -> Iterator[Part]:
+        """Yield which rows fill a block, where each takes ``width`` numbers."""
         n = len(self) if index is None else len(index)
-        size = max(1, BLOCK_BYTES // (8 * self.n_features))
+        size = max(1, BLOCK_BYTES // (8 * max(1, width)))
         for start in range(0, n, size):
             part = slice(start, start + size)
             yield part if index is None else index[part]
@@ -357,10 +460,10 @@ class Batches:
             return self
         n, d = len(self.rows), self.scaling.n_coordinates
         held, n_seen = torch.empty(n, d, device=self.device), 0
-        for block in self.rows.blocks():
-            scaled = torch.from_numpy(self.scaling.apply(block))
-            held[n_seen : n_seen + len(block)] = scaled
-            n_seen += len(block)
+        for part in self.rows.parts(self.scaling.width(self.rows)):
+            scaled = torch.from_numpy(self.scaling.of(self.rows, part))
+            held[n_seen : n_seen + len(scaled)] = scaled
+            n_seen += len(scaled)
         return replace(self, held=held)
 
     @property
@@ -401,7 +504,7 @@ class Batches:
         return Batch(rows, self._from_rows(index) if held is None else held[rows])
 
     def _from_rows(self, index: NDArray[np.intp]) -> Tensor:
-        x = torch.from_numpy(self.scaling.apply(self.rows.take(index)))
+        x = torch.from_numpy(self.scaling.of(self.rows, index))
         return x.to(self.device, non_blocking=True)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from skmixae._problem import measure
 from skmixae.training import Batches, Moments, Rows, Scaling, Whitening
 from skmixae.training import batches as module
 from skmixae.training.batches import shuffled_batches
@@ -310,6 +311,113 @@ def test_rows_are_held_where_whitening_leaves_little_of_them(monkeypatch):
     assert batches.holding().held is not None
     monkeypatch.setattr(module, "HELD_BYTES", 57 * 3 * 4 - 1)
     assert batches.holding() is batches
+
+
+# ---------------------------------------------------------------------------
+# Rows that are mostly empty
+# ---------------------------------------------------------------------------
+
+
+def in_pieces(array):
+    """The same rows, their columns backwards, each value in two halves, and zeros."""
+    index = array.indices.astype(np.int64)
+    pieces = array.copy()
+    pieces.data = np.repeat(array.data[::-1] / 2, 2)
+    pieces.indices = np.repeat(index[::-1], 2)
+    pieces.indptr = 2 * (array.nnz - array.indptr[::-1].astype(np.int64))
+    pieces = pieces[::-1]
+    pieces.data[:2] = 0  # in the place of a value of the first row, which we drop
+    return pieces
+
+
+FORMS = {
+    "csr_matrix": sparse.csr_matrix,
+    "csr_array": sparse.csr_array,
+    "float32": lambda X: sparse.csr_matrix(X.astype(np.float32)),
+    "integers": lambda X: sparse.csr_matrix(X.astype(np.int8)),
+    "in pieces": lambda X: in_pieces(sparse.csr_matrix(X)),
+    "in pieces, as an array": lambda X: in_pieces(sparse.csr_array(X)),
+}
+
+
+@st.composite
+def words(draw):
+    """CSR rows that are mostly empty, and the same rows in full."""
+    n, n_features = draw(st.integers(1, 40)), draw(st.integers(20, 60))
+    source = rng(draw(st.integers(0, 999)))
+    X = source.poisson(0.05, (n, n_features)) * source.integers(-9, 60, n_features)
+    X = 1.0 * X
+    if draw(st.booleans()):
+        X[:, 3] = 7  # a word of all rows
+    if draw(st.booleans()):
+        X[source.integers(n)] = 0
+    array = FORMS[draw(st.sampled_from(sorted(FORMS)))](X)
+    return array, array.toarray().astype(np.float64)
+
+
+@settings(deadline=None, max_examples=150)
+@given(words(), st.integers(1, 50))
+def test_moments_of_what_is_stored_are_those_of_the_rows(rows, n_together):
+    array, X = rows
+    before = array.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FEW_STORED", 1.0)
+        patch.setattr(module, "BLOCK_BYTES", 8 * n_together * Rows(array).n_stored)
+        moments = measure(Rows(array))
+    assert_same_moments(moments, X)
+    for name in ("data", "indices", "indptr"):
+        assert_array_equal(getattr(array, name), getattr(before, name))
+
+
+@settings(deadline=None, max_examples=150)
+@given(words(), st.integers(1, 50), st.booleans(), st.sampled_from([1.0, 1e-12, 0.3]))
+def test_coordinates_of_what_is_stored_are_those_of_the_rows(
+    rows, n_together, directions, scale
+):
+    array, X = rows
+    before = array.copy()
+    axes = rng(1).normal(size=(X.shape[1], 3)).astype(np.float32)
+    scaling = Whitening(np.zeros(X.shape[1]), scale, axes, directions)
+    expected = scaling.apply(X)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FEW_STORED", 1.0)
+        patch.setattr(module, "BLOCK_BYTES", 8 * n_together * 3)
+        batches = batches_of(array, 10, scaling)
+        # A rounding to float32, of sums whose parts may be larger than they are.
+        atol = 1e-6 * np.abs(expected).max()
+        for _ in range(2):
+            found = np.concatenate([x for _, x in batches.in_order()])
+            assert_allclose(found, expected, rtol=1e-6, atol=atol)
+            batches = batches.holding()
+            assert batches.held is not None
+    for name in ("data", "indices", "indptr"):
+        assert_array_equal(getattr(array, name), getattr(before, name))
+
+
+def test_equal_rows_that_are_mostly_empty_have_no_variance(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 4 * 700)
+    X = np.zeros((3000, 40))
+    X[:, [3, 17]] = 0.1, -1 / 3
+    moments = measure(Rows(sparse.csr_matrix(X)))
+    assert moments.scatter == 0
+    assert_array_equal(moments.mean, X[0])
+
+
+def test_rows_that_are_mostly_empty_are_never_made_dense(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 1 << 18)
+    array = sparse.random(2000, 50_000, 2e-4, format="csr", random_state=0)
+    monkeypatch.setattr(Rows, "take", None)
+    scaling = Whitening(np.zeros(50_000), 1.0, np.ones((50_000, 2), np.float32), True)
+    batches = batches_of(array, 256, scaling)
+
+    def look():
+        measure(batches.rows)
+        batches.holding()
+        for _ in batches.in_order():
+            pass
+
+    # Of the axes, and of some numbers of each feature; 800 MB is what all rows take.
+    assert peak_bytes(look) < 20 * 8 * 50_000
 
 
 # ---------------------------------------------------------------------------
