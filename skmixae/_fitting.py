@@ -87,9 +87,7 @@ class _Fit:
         self.rows, self.moments = rows, moments
         self.seed, self.monitor, self.clusters = seed, monitor, clusters
         self.randomness = Randomness.from_seed(seed, problem.device)
-        self.everything = Batches(
-            rows, moments.scaling(problem.loss), problem.batch_size, problem.device
-        ).holding()
+        self.everything = problem.batches(rows, moments).holding()
         self.batches, self.validation = _split(
             self.everything, problem.validation_fraction, self.randomness.rows
         )
@@ -132,7 +130,7 @@ class _Fit:
     def conclude(self) -> Candidate:
         """Name the experts as they are now, and survey the rows."""
         return conclude(
-            self.problem, self.network, self.rows, self.moments, self.run,
+            self.problem, self.network, self.everything, self.moments, self.run,
             self.tree or self._merged(), keep_names=self.clusters is not None,
         )  # fmt: skip
 
@@ -181,11 +179,11 @@ class _Fit:
         inference = Inference(
             self.network, self.everything.scaling, objective.reconstruction
         )
-        return inference.sizes(self.rows) / len(self.rows)
+        return inference.sizes(self.everything) / len(self.rows)
 
     def _merged(self) -> Agglomeration:
         """Merge the experts; clusters that there were before keep their numbers."""
-        tree = merge_experts(self.problem, self.network, self.rows, self.moments)
+        tree = merge_experts(self.problem, self.network, self.everything, self.moments)
         return tree if self.clusters is None else tree.aligned(self.clusters)
 
 
@@ -212,7 +210,7 @@ def _split(
 def conclude(
     problem: Problem,
     network: MixtureOfAutoencoders,
-    rows: Rows,
+    batches: Batches,
     moments: Moments,
     run: TrainingRun,
     tree: Agglomeration,
@@ -225,17 +223,18 @@ def conclude(
     keep the one that they had.
     """
     objective = problem.plain_objective(moments)
-    scaling = moments.scaling(problem.loss)
-    inference = Inference(network, scaling, objective.reconstruction, tree.clusters)
+    inference = Inference(
+        network, batches.scaling, objective.reconstruction, tree.clusters
+    )
     if not keep_names:
-        order, tree = _named(problem, inference.sizes(rows), tree)
+        order, tree = _named(problem, inference.sizes(batches), tree)
         network.permute_experts(torch.from_numpy(order).to(problem.device))
         run.history = [r._replace(usage=r.usage[order]) for r in run.history]
         inference.clusters = tree.clusters
-    survey = inference.survey(rows)
+    survey = inference.survey(batches)
     usage = np.bincount(tree.clusters, weights=survey.usage).astype(np.float32)
     balance = objective.balance(
-        torch.from_numpy(usage[None]).to(problem.device), n_rows=len(rows)
+        torch.from_numpy(usage[None]).to(problem.device), n_rows=len(batches)
     )
     parts = Parts(
         torch.tensor(survey.reconstruction),
@@ -255,18 +254,20 @@ def conclude(
 
 
 def merge_experts(
-    problem: Problem, network: MixtureOfAutoencoders, rows: Rows, moments: Moments
+    problem: Problem,
+    network: MixtureOfAutoencoders,
+    batches: Batches,
+    moments: Moments,
 ) -> Agglomeration:
     """Merge the experts into clusters; of as many experts each is a cluster."""
     m = problem.spec.n_experts
     if m == problem.n_clusters:
         return Agglomeration(np.arange(m), np.empty((0, 2), np.intp), np.empty(0))
-    scaling = moments.scaling(problem.loss)
-    batches = Batches(rows, scaling, problem.batch_size, problem.device)
     # A seed of its own: the same network has the same clusters whenever it is asked.
     randomness = Randomness.from_seed(0, problem.device)
     with own_randomness(0, problem):
-        joint = shared_rows(network, batches, problem.view(rows, moments), randomness)
+        view = problem.view(batches.rows, moments)
+        joint = shared_rows(network, batches, view, randomness)
     return agglomerate(joint, problem.n_clusters, evenly=problem.stays_even)
 
 

@@ -719,11 +719,12 @@ class MixAEClustering(
             report = stream.train(problem, rows, moments)
             run = TrainingRun([report])
             k, m = problem.n_clusters, problem.spec.n_experts
-            tree = merge_experts(problem, stream.network, rows, moments).aligned(
+            batches = problem.batches(rows, moments)
+            tree = merge_experts(problem, stream.network, batches, moments).aligned(
                 np.arange(m) % k if first else self.expert_labels_
             )
             candidate = conclude(
-                problem, stream.network, rows, moments, run, tree, keep_names=True
+                problem, stream.network, batches, moments, run, tree, keep_names=True
             )
             self._adopt(candidate, problem, go_on=not first)
             self._stream = stream.state()
@@ -1152,7 +1153,8 @@ class MixAEClustering(
     ) -> dict[str, Any]:
         """Return the attributes of an estimator that predicts with a network."""
         network = deepcopy(network).eval()
-        tree = merge_experts(problem, network, rows, moments)
+        batches = problem.batches(rows, moments)
+        tree = merge_experts(problem, network, batches, moments)
         return _of_a_network(problem, moments, network, tree)
 
     def _adopt(

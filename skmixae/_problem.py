@@ -173,6 +173,11 @@ class Problem:
             weights = weights._replace(batch_entropy=balance)
         return weights
 
+    def batches(self, rows: Rows, moments: Moments) -> Batches:
+        """Return batches of rows, scaled as the network reads them."""
+        scaling = moments.scaling(self.loss)
+        return Batches(rows, scaling, self.batch_size, self.device)
+
     def view(self, rows: Rows, moments: Moments) -> View:
         """Return the random change of rows by which experts are merged.
 

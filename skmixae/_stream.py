@@ -11,7 +11,6 @@ from ._problem import Problem, own_randomness
 from .network import MixtureOfAutoencoders
 from .objective import SCHEDULES
 from .training import (
-    Batches,
     EpochReport,
     LabelBook,
     Moments,
@@ -53,8 +52,7 @@ class Stream:
             np.random.SeedSequence([self.seed, self.n_passes]).generate_state(1)[0]
         )
         device, k = problem.device, problem.spec.n_experts
-        scaling = moments.scaling(problem.loss)
-        batches = Batches(rows, scaling, problem.batch_size, device)
+        batches = problem.batches(rows, moments)
         book = LabelBook(len(rows), k, device)
         threads = fed_threads(self.network, problem.batch_size)
         with own_randomness(seed, problem), threads:

@@ -45,8 +45,8 @@ class Inference:
     """A fitted network with the scaling and the loss that it was trained with.
 
     Rows come in their own units and leave in them; errors are in units of predicting
-    the mean. ``clusters`` (k,) says which cluster each expert belongs to; by default
-    each is one.
+    the mean. Batches in the place of rows are of this scaling, and may be held.
+    ``clusters`` (k,) says which cluster each expert belongs to; by default each is one.
     """
 
     network: MixtureOfAutoencoders
@@ -143,7 +143,7 @@ class Inference:
             return self._collect(codes, decode, as_they_are)
         return self.scaling.undo(self._collect(codes, decode, as_they_are))
 
-    def sizes(self, rows: Rows) -> NDArray[np.intp]:
+    def sizes(self, rows: Rows | Batches) -> NDArray[np.intp]:
         """Return the number of rows in each cluster, (c,)."""
         counts = np.zeros(self.n_clusters, dtype=np.intp)
         for (labels,) in self._map(
@@ -152,7 +152,7 @@ class Inference:
             counts += self._counted(labels.numpy())
         return counts
 
-    def survey(self, rows: Rows) -> Survey:
+    def survey(self, rows: Rows | Batches) -> Survey:
         """Return labels and the mean terms of the objective over all rows."""
 
         def look(x: Tensor) -> tuple[Tensor, ...]:
@@ -275,15 +275,16 @@ class Inference:
     @torch.inference_mode()
     def _map(
         self,
-        rows: Rows,
+        rows: Rows | Batches,
         function: Callable[[Tensor], tuple[Tensor, ...]],
         scaling: Scaling | None = None,
     ) -> Iterator[tuple[Tensor, ...]]:
         """Yield ``function`` of each scaled batch, on the processor."""
         self.network.eval()
-        size, device = self._batch_size(), self._device
-        batches = Batches(rows, scaling or self.scaling, size, device)
-        for _, x in batches.in_order():
+        size = self._batch_size()
+        if isinstance(rows, Rows):
+            rows = Batches(rows, scaling or self.scaling, size, self._device)
+        for _, x in rows.in_order(size):
             yield tuple(out[: len(x)].cpu() for out in function(_padded(x)))
 
     def _batch_size(self) -> int:

@@ -11,7 +11,7 @@ from skmixae import inference as module
 from skmixae.inference import Inference
 from skmixae.network import Decoded, NetworkSpec, build_network
 from skmixae.objective import Reconstruction
-from skmixae.training import Moments, Rows, Scaling
+from skmixae.training import Batches, Moments, Rows, Scaling
 
 LOSSES = ["mse", "bce", "cosine"]
 ARCHITECTURES = {"mlp": (20,), "conv1d": (2, 10), "conv2d": (1, 4, 5)}
@@ -247,6 +247,18 @@ def test_wider_rows_come_in_smaller_batches(n_features):
     assert 16 <= size <= module.LARGEST_BATCH
     fits = 4 * N_EXPERTS * n_features * size <= module.BATCH_BYTES
     assert fits or size == 16
+
+
+def test_rows_that_are_held_are_surveyed_without_a_look_at_them(monkeypatch):
+    inference, X = make_inference(), data()
+    rows = Rows(X)
+    sizes, survey = inference.sizes(rows), inference.survey(rows)
+    monkeypatch.setattr(Batches, "may_hold", True)
+    batches = Batches(rows, inference.scaling, 40, torch.device("cpu")).holding()
+    monkeypatch.setattr(Rows, "take", None)
+    assert_array_equal(inference.sizes(batches), sizes)
+    for found, expected in zip(inference.survey(batches), survey, strict=True):
+        assert_array_equal(found, expected)
 
 
 def test_batches_are_larger_on_an_accelerator(monkeypatch):

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from skmixae import MixAEClustering
 from skmixae.consistency import Jitter, Masking
 from skmixae.objective.consistency import mask
-from skmixae.training import Rows
+from skmixae.training import Rows, Whitening
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -62,6 +62,22 @@ def test_how_a_fit_starts_depends_on_how_wide_rows_are(monkeypatch):
     seen.clear()
     small(max_epochs=1, n_init=2, init="random", n_experts=4).fit(table())
     assert [(p.spec.n_experts, p.start) for p in seen] == [(4, "random")] * 2
+
+
+@pytest.mark.parametrize("n_experts", [3, 6])
+def test_rows_are_scaled_once_in_a_fit(n_experts, monkeypatch):
+    n_scaled = []
+    of = Whitening.of
+
+    def counted(self, rows, part):
+        scaled = of(self, rows, part)
+        n_scaled.append(len(scaled))
+        return scaled
+
+    monkeypatch.setattr(Whitening, "of", counted)
+    X = table()
+    small(n_init=1, init="kmeans", n_experts=n_experts).fit(X)
+    assert sum(n_scaled) == len(X)
 
 
 def test_rows_come_back_in_their_own_features():
