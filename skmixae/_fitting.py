@@ -169,7 +169,7 @@ class _Fit:
                 members = subsets(spec.n_experts, spec.n_active).numpy()
                 start = subset_labels(self.everything, members, rng)
             else:
-                start = STARTS[start](self.everything, spec.n_experts, rng)
+                start = STARTS[start].find(self.everything, spec.n_experts, rng)
         return as_probabilities(start, spec.n_members)
 
     def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:

@@ -159,7 +159,7 @@ def test_indicators_may_be_of_every_type(dtype, init):
 
 def test_all_rows_have_probabilities_by_classes_of_a_sample(monkeypatch):
     monkeypatch.setattr(initialisation, "SAMPLE_BYTES", 300 * 8 * INDICATORS.shape[1])
-    found = STARTS["latent_classes"](batches(INDICATORS), 3, RandomState(0))
+    found = STARTS["latent_classes"].find(batches(INDICATORS), 3, RandomState(0))
     assert hungarian_accuracy_score(CLASSES, found.argmax(1)) > 0.95
 
 

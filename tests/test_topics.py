@@ -40,7 +40,7 @@ def batches(X):
 
 
 def topics_of(X, k, seed=0):
-    return STARTS["topics"](batches(X), k, RandomState(seed))
+    return STARTS["topics"].find(batches(X), k, RandomState(seed))
 
 
 COUNTS, TOPICS = texts()

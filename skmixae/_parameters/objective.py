@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..consistency import MEMBERS, Consistency, Masking, as_member
+from ..training import STARTS
 from .values import is_named, numbers
 
 # The weight of the batch entropy, by "auto", up to so many clusters; with more it is
@@ -18,9 +19,6 @@ from .values import is_named, numbers
 BALANCE_WEIGHT, CLUSTERS_FOR_BALANCE = 8.0, 256 / 12
 # Of counts, as of words, "auto" hides this share.
 HIDDEN_WORDS = 0.5
-# Starts whose sizes "auto" keeps, however many features there are: the balance would
-# cut what they show whole.
-AS_EVEN = ("round", "centres", "uneven", "plain", "latent_classes", "topics")
 
 
 def resolve_balance(batch_entropy_weight: float | str, n_clusters: int) -> float:
@@ -75,8 +73,9 @@ def resolve_evenness(
     """
     started = not is_named(start, "random")
     if is_named(cluster_sizes, "auto"):
-        of_all_sizes = isinstance(start, str) and start in AS_EVEN
-        return started and one_each and (crowded or of_all_sizes)
+        named = isinstance(start, str) and start in STARTS
+        kept = named and STARTS[start].keeps_sizes
+        return started and one_each and (crowded or kept)
     if not isinstance(cluster_sizes, str):
         return False
     if not started:

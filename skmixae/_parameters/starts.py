@@ -30,14 +30,6 @@ FEW_DIRECTIONS = 20
 # decided alone. From another start than the first, the objective must be lower by more
 # than seeds differ.
 JUDGED_BALANCE, MARGIN = 0.125, 0.05
-# What holds rows to what training started from, by "auto". To Gaussians, as much as to
-# what they are when changed a little: with none, iris went from .97 back to .79. To the
-# parts of a graph, more: nothing lies between them. With none, three rings were at an
-# adjusted Rand index of .50, and two spirals of three turns at .18.
-HOLDING = {
-    "mixture": 20.0, "round": 20.0, "centres": 20.0, "uneven": 20.0, "parts": 100.0,
-    "plain": 20.0, "latent_classes": 20.0, "topics": 5.0,
-}  # fmt: skip
 
 
 def resolve_restarts(
@@ -68,7 +60,7 @@ def resolve_restarts(
 
 def is_held(init: Any) -> bool:
     """Tell whether training holds to a start, by its name."""
-    return isinstance(init, str) and init in HOLDING
+    return isinstance(init, str) and init in STARTS and STARTS[init].held > 0
 
 
 def check_start(init: Any, lowest: float) -> None:
@@ -152,7 +144,7 @@ def resolve_start_weight(
             "n_experts=None, or set start_weight=0."
         )
     if isinstance(start_weight, str):
-        return HOLDING[start] if held else 0.0
+        return STARTS[start].held if held else 0.0
     if start_weight and is_named(start, "random"):
         raise ValueError(
             f"start_weight={start_weight!r} needs clusters to start from. Got "
