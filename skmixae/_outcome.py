@@ -11,9 +11,9 @@ from .inference import Inference, Survey
 from .objective import Terms
 from .training import Agglomeration, EpochReport, Moments, TrainingRun
 
-# An expert with less than this part of an even share is as good as unused. Above this
-# sample entropy (1 is uniform), or this share of changing labels, nothing is decided.
-UNUSED_SHARE = 0.1
+# A cluster with less than this part of an even share has few rows. Above this sample
+# entropy (1 is uniform), or this share of changing labels, nothing is decided.
+FEW_SHARE = 0.1
 UNIFORM_ENTROPY = 0.9
 MOVING_SHARE = 0.1
 
@@ -78,12 +78,20 @@ def degeneracies(candidate: Candidate) -> list[str]:
         )
     else:
         what = "experts" if k == len(clusters) else "clusters"
-        unused = (survey.sizes == 0) | (usage < UNUSED_SHARE / k)
+        unused = survey.sizes == 0
         if unused.any():
             found.append(
                 f"{unused.sum()} of {k} {what} are unused: raise "
                 "batch_entropy_weight or max_epochs, lower sample_entropy_weight, or "
                 "ask for fewer n_clusters"
+            )
+        few = ~unused & (usage < FEW_SHARE / k)
+        if few.any():
+            rows = ", ".join(map(str, np.sort(survey.sizes[few])))
+            found.append(
+                f"{few.sum()} of {k} {what} have few rows ({rows} of "
+                f"{survey.sizes.sum()}): if these are not odd ones, raise "
+                "batch_entropy_weight, or ask for fewer n_clusters"
             )
     run = candidate.run
     last = run.history[-1] if run.history else None

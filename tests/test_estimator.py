@@ -682,6 +682,15 @@ def test_a_healthy_fit_is_quiet():
         healthy().fit(X)
 
 
+def test_clusters_of_few_rows_are_told_and_are_not_called_unused():
+    centers = np.array([[0, 0], [9, 0], [0, 9]])
+    X, _ = make_blobs([300, 300, 4], centers=centers, random_state=0)
+    model = MixAEClustering(3, init="mixture", max_epochs=20, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"1 of 3 .* have few rows \(4 of 604"):
+        model.fit(X)
+    assert sorted(np.bincount(model.labels_)) == [4, 300, 300]
+
+
 def test_unused_experts_are_told():
     model = healthy(n_clusters=6, batch_entropy_weight=0.0, sample_entropy_weight=3.0)
     with pytest.warns(ConvergenceWarning, match=r"experts are unused: raise batch_ent"):
