@@ -387,10 +387,10 @@ class Rows:
             yield self.take(part)
 
     def sparse_blocks(
-        self, index: NDArray[np.intp] | None = None
+        self, index: NDArray[np.intp] | None = None, *, n_found: int = 0
     ) -> Iterator[sparse.csr_matrix]:
-        """Yield the same blocks as CSR rows, which may share X's memory."""
-        for part in self.parts(self.n_features, index):
+        """Yield the same as CSR rows, of each of which so many numbers are found."""
+        for part in self.parts(self.n_stored + n_found, index):
             yield self.take_sparse(part)
 
     def stored_blocks(self) -> Iterator[Array | sparse.csr_matrix]:

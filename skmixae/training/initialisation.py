@@ -257,8 +257,8 @@ def topic_probabilities(
     n = min(n_clusters, len(sample))
     starts = quick_kmeans(coordinates, n, TOPIC_STARTS, random_state)
     model = best_topics(words, starts, n)
-    blocks = (as_words(block) for block in batches.rows.sparse_blocks())
-    found = np.concatenate([model.predict_proba(block) for block in blocks])
+    blocks = batches.rows.sparse_blocks(n_found=n)
+    found = np.concatenate([model.predict_proba(as_words(b)) for b in blocks])
     return _padded(found, n_clusters)
 
 

@@ -55,18 +55,18 @@ class Topics(Mixture[sparse.csr_matrix]):
         *,
         length: float = 1.0,
     ) -> None:
-        self._average = np.asarray(words.sum(0)) * AVERAGE_ROWS / n_topics
+        self._average = np.asarray(words.sum(0)).T * AVERAGE_ROWS / n_topics
         self._length = length
         super().__init__(words, labels, n_topics)
 
     def _learn(self, words: sparse.csr_matrix, shares: NDArray[np.float64]) -> None:
-        counts = (words.T @ shares).T + self._average
-        chances = counts / counts.sum(1, keepdims=True).clip(min=1e-9)
+        counts = words.T @ shares + self._average  # (features, topics)
+        chances = counts / counts.sum(0).clip(min=1e-9)
         # Words that no row has say nothing of those that do.
         self._log_chances = np.log(np.where(self._average > 0, chances, 1.0))
 
     def _log_likelihoods(self, words: sparse.csr_matrix) -> NDArray[np.float64]:
-        return self._length * (words @ self._log_chances.T)
+        return self._length * (words @ self._log_chances)
 
 
 def best_topics(
