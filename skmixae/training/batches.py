@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,6 +109,11 @@ class Whitening(Scaling):
         """How many features scaled rows have."""
         return self.axes.shape[1]
 
+    @cached_property
+    def _exact_axes(self) -> NDArray[np.float64]:
+        """The axes (features, d) as products take them, cast once for all batches."""
+        return self.axes.astype(np.float64)
+
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Return coordinates (b, d) of rows (b, features)."""
         # In float64: sums are in another order for each place of a row in a batch, and
@@ -143,7 +149,7 @@ class Whitening(Scaling):
 
     def _along(self, rows: Array | sparse.csr_matrix) -> NDArray[np.float32]:
         """Return coordinates (b, d) of centred rows."""
-        along = rows @ self.axes.astype(np.float64)
+        along = rows @ self._exact_axes
         if self.directions:
             length = np.linalg.norm(along, axis=1, keepdims=True)
             # A row of zeros has no direction, and stays.
@@ -169,9 +175,8 @@ class Whitening(Scaling):
         if not self.cuts:
             return super().excess(rows)
         centered = _near(self.centered(rows.astype(np.float64, copy=False)))
-        axes = self.axes.astype(np.float64)
-        gains = np.linalg.norm(axes, axis=0)
-        directions = axes / gains
+        gains = np.linalg.norm(self._exact_axes, axis=0)
+        directions = self._exact_axes / gains
         rest = np.square(centered - centered @ directions @ directions.T).sum(1)
         return rest * gains.max() ** 2 / len(gains)
 
@@ -197,7 +202,7 @@ class Whitening(Scaling):
 
     def undo(self, rows: Array) -> Array:
         """Return coordinates (..., d) to the rows (..., features) nearest to them."""
-        axes = self.axes.astype(np.float64)
+        axes = self._exact_axes
         return super().undo(rows.astype(np.float64) @ (axes / np.square(axes).sum(0)).T)
 
 

@@ -163,7 +163,7 @@ class LabelBook:
         device: torch.device,
         clusters: Tensor | None = None,
     ) -> None:
-        self.clusters = clusters
+        self.clusters = None if clusters is None else clusters.float()
         small = torch.int16 if n_experts < 2**15 else torch.int32
         self.labels = torch.full((n_rows,), -1, dtype=small, device=device)
         self.n_changed = torch.zeros((), dtype=torch.int64, device=device)
@@ -174,7 +174,7 @@ class LabelBook:
         """Record a batch's assignments (b, k)."""
         shares = assignment
         if self.clusters is not None:
-            shares = assignment @ self.clusters.to(assignment.dtype).T
+            shares = assignment @ self.clusters.T
         labels = shares.argmax(-1).to(self.labels.dtype)
         self.n_changed += (self.labels[index] != labels).sum()
         self.labels[index] = labels
