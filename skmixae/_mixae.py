@@ -771,9 +771,9 @@ class MixAEClustering(
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_clusters), float32
-            Rows sum to one, or to ``n_active``. They say how sure it is of the cluster
-            of a row; whether that cluster is one of yours they cannot know, and are
-            mostly near 0 and 1.
+            Rows sum to one, or to ``n_active``. They say how sure the mixture is of the
+            cluster of a row, and not whether that cluster is a class of yours; most are
+            near 0 or 1.
         """
         inference, rows = self._look(X)
         return inference.probabilities(rows)
