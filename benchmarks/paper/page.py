@@ -78,11 +78,10 @@ Labels are read to score and to arrange pictures, after the fit; nothing is chos
 them. Seeds count from 0, and none is picked: pictures show seed 0. Batch entropies are
 of all rows as one batch. All entropies are in nats.
 
-The results below are of one thread of a processor that other work shared. Of MNIST
-tables 1 and 2 have the whole, with the convolutional experts that the preset gives
-images, as the paper's; the others have a sample of the rows, on which `paper` has
-fully connected ones (`architecture='mlp'`), for they fit several times. The first
-command of this page makes the whole of all; on MNIST it was not run."""
+Of MNIST, table 3 and the figures are of all rows and of the convolutional experts that
+the preset gives images, as the paper's, on a GPU; the rest is of one thread of a
+processor that other work shared. The same seed draws other noise on a GPU: seed 0 of
+`paper` has one accuracy in table 2 and another in table 3, as two seeds would."""
 
 ABOUT = {
     "table1": """\
