@@ -78,16 +78,14 @@ class Stream:
 
     def state(self) -> dict[str, Any]:
         """Return plain numbers and arrays, from which `restore` goes on."""
-        moments = self.optimizer.state_dict()["state"]
         memory = self.schedule.state
         return {
             "seed": self.seed,
             "n_passes": self.n_passes,
             "schedule": None if memory is None else memory.cpu().numpy().copy(),
             "optimizer": {
-                f"{i}.{name}": np.asarray(torch.as_tensor(value).cpu())
-                for i, values in moments.items()
-                for name, value in values.items()
+                key: value.cpu().numpy().copy()
+                for key, value in self.optimizer.state().items()
             },
         }
 
@@ -99,12 +97,6 @@ class Stream:
         if memory is not None and len(memory) == self.schedule.remembers:
             device = next(self.network.parameters()).device
             self.schedule.state = torch.from_numpy(memory.copy()).to(device)
-        parameters = self.optimizer.param_groups[0]["params"]
-        for key, value in state["optimizer"].items():
-            i, name = key.split(".")
-            parameter = parameters[int(i)]
-            saved = torch.tensor(value, device=parameter.device)
-            if saved.dim():  # in the parameter's own layout, which the optimiser wants
-                saved = torch.empty_like(parameter).copy_(saved)
-            self.optimizer.state[parameter][name] = saved
+        moments = {k: torch.tensor(v) for k, v in state["optimizer"].items()}
+        self.optimizer.restore(moments)
         return self

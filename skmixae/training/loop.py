@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .adam import AdamW
 from .batches import Batches
 from .step import Book, Objective, ReplayedStep, TrainingStep
 
@@ -70,17 +71,12 @@ class TrainingPlan:
         """Return how far training is in an epoch: 0 in the first, 1 in the last."""
         return epoch / max(self.max_epochs - 1, 1)
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, network: nn.Module) -> AdamW:
         """Return Adam with decoupled weight decay over the network's parameters."""
-        parameters = list(network.parameters())
-        rate: float | Tensor = self.learning_rate
-        if self.replay:  # what is recorded reads it where it is
-            rate = torch.tensor(rate, device=parameters[0].device)
-        return torch.optim.AdamW(
-            parameters,
-            lr=rate,
+        return AdamW(
+            network.parameters(),
+            self.learning_rate,
             weight_decay=self.weight_decay,
-            fused=True,
             capturable=self.replay,
         )
 
@@ -279,7 +275,7 @@ def train(
                 monitor.begin_epoch()
             progress = plan.progress(epoch)
             rate = plan.learning_rate * plan.learning_rate_decay**progress
-            _set_learning_rate(step.optimizer, rate)
+            step.optimizer.set_rate(rate)
             terms = train_epoch(
                 network, step, batches, randomness.rows, progress=progress, epoch=epoch
             )
@@ -358,11 +354,3 @@ def _check_finite(
             "network is no longer finite. The weights of the best epoch before it are "
             "kept. Lower learning_rate."
         )
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate

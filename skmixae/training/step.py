@@ -12,8 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-# Steps made as they are written before one is recorded: the optimiser makes its state
-# in the first, and libraries of the GPU choose their kernels.
+from .adam import AdamW
+
+# Steps made as they are written before one is recorded: libraries of the GPU choose
+# their kernels.
 WARM_UP = 3
 _OF_THREAD = threading.local()
 # To begin a recording is to wait for the device, which would spoil another's.
@@ -58,7 +60,7 @@ class TrainingStep:
 
     network: nn.Module
     objective: Objective
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     generator: torch.Generator
     book: Book
     precision: torch.dtype
@@ -67,7 +69,7 @@ class TrainingStep:
         """Train on rows ``x`` (b, features), the ``index`` (b,); return the terms."""
         with autocast(x.device, self.precision):
             step = self.objective.step(self.network, x, index, progress, self.generator)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         step.terms[0].backward()
         self.optimizer.step()
         self.book.note(index, step.assignment)

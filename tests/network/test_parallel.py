@@ -17,6 +17,7 @@ from skmixae.network.parallel import (
     ParallelConvTranspose,
     ParallelLinear,
 )
+from skmixae.training.adam import AdamW
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 N_EXPERTS = [1, 2, 5]
@@ -350,9 +351,10 @@ def test_fused_adam_on_strided_weights_equals_plain_adam_on_contiguous_copies():
         nn.Parameter(torch.empty(p.shape).copy_(p.detach())) for p in layer.parameters()
     ]
     assert all(c.is_contiguous() for c in copies)
-    settings = {"lr": 0.01, "weight_decay": 0.1}
-    fused = torch.optim.AdamW(layer.parameters(), fused=True, **settings)
-    plain = torch.optim.AdamW(copies, fused=False, foreach=False, **settings)
+    fused = AdamW(layer.parameters(), 0.01, weight_decay=0.1)
+    plain = torch.optim.AdamW(
+        copies, 0.01, weight_decay=0.1, fused=False, foreach=False
+    )
     for i in range(20):
         for parameter, other in zip(layer.parameters(), copies, strict=True):
             other.grad = rows(*other.shape, seed=i).float()
