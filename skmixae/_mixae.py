@@ -170,14 +170,15 @@ class MixAEClustering(
     input_shape : tuple of int, "auto" or None, default="auto"
         The shape of a row: ``(height, width)`` or ``(channels, height, width)`` of an
         image, ``(length,)`` or ``(channels, length)`` of a series. Rows stay flat in X
-        and are reshaped inside. Two or three dimensions mean an image, unless
-        ``architecture="conv1d"``. None means a vector. "auto" recognises grey images
-        of 64 pixels or more, row after row, no more than twice as wide as high or as
-        high as wide, and series of more than 50 values: half or more of the pixels, or
-        values, are most correlated with one that they touch. Other rows are vectors. It
-        does not look where ``whitening``, ``n_components``, ``directions`` or
-        ``n_active`` are not left as they are, nor for ``architecture="conv1d"`` or
-        custom experts; `partial_fit` looks at its first chunk.
+        and are reshaped inside; ``(height, width, 3)`` is refused. Two or three
+        dimensions mean an image, unless ``architecture="conv1d"``. None means a vector.
+        "auto" recognises grey images of 64 pixels or more, row after row, no more than
+        twice as wide as high or as high as wide, and series of more than 50 values:
+        half or more of the pixels, or values, are most correlated with one that they
+        touch. Other rows are vectors. It does not look where ``whitening``,
+        ``n_components``, ``directions`` or ``n_active`` are not left as they are, nor
+        for ``architecture="conv1d"`` or custom experts; `partial_fit` looks at its
+        first chunk.
     whitening : float, "auto" or None, default="auto"
         How far rows are whitened first: they are turned to their principal directions,
         and each of these is divided by its standard deviation to this power, so that

@@ -26,6 +26,8 @@ COMPONENTS, VARIANCE_KEPT = 100, 0.9
 # of these, and a start from k-means, clusters of digits were at .964 and .567, with 20
 # at .984 and .725.
 LEAST_COMPONENTS, COMPONENTS_PER_CLUSTER = 20, 2
+# An image no wider than this is one whose colours are told last.
+MOST_COLOURS = 4
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -63,6 +65,15 @@ def resolve_shape(input_shape: Any, n_features: int) -> tuple[int, ...]:
         raise ValueError(
             f"The 'input_shape' parameter {shape} multiplies out to "
             f"{math.prod(shape)} features, but X has {n_features}."
+        )
+    if len(shape) == 3 and shape[2] <= MOST_COLOURS < min(shape[:2]):
+        n_rows, n_columns, n_colours = shape
+        raise ValueError(
+            f"The 'input_shape' parameter {shape} says {n_rows} channels of images of "
+            f"{n_columns} x {n_colours}. Channels come first: use input_shape="
+            f"({n_colours}, {n_rows}, {n_columns}) and, where the colours of a pixel "
+            f"are side by side, X.reshape(-1, {n_rows}, {n_columns}, {n_colours})"
+            ".transpose(0, 3, 1, 2).reshape(len(X), -1)."
         )
     return shape
 
