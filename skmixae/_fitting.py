@@ -99,9 +99,11 @@ class _Fit:
         problem = self.problem
         plan = problem.plan_for(self.rows, self.moments)
         objective = problem.objective(self.rows, self.moments)
-        start = None if self.clusters is not None else self._start()
+        start = None
+        if self.clusters is None:
+            start = find_start(problem, self.everything, self.seed)
         if problem.as_even_as_start:
-            objective.evenness = _evenness(self._sizes(start, objective))
+            objective.evenness = evenness(self._sizes(start, objective))
         if start is not None:
             lessons, plan = plan.split(TEACHING_SHARE)
             target = torch.from_numpy(start).to(problem.device)
@@ -158,20 +160,6 @@ class _Fit:
             )  # fmt: skip
             self.note(run)
 
-    def _start(self) -> NDArray | None:
-        """Return what is taught first, (n, k), or None for a random start."""
-        start, spec = self.problem.start, self.problem.spec
-        if isinstance(start, str):
-            if start == "random":
-                return None
-            rng = np.random.RandomState(self.seed)
-            if spec.n_active > 1:
-                members = subsets(spec.n_experts, spec.n_active).numpy()
-                start = subset_labels(self.everything, members, rng)
-            else:
-                start = STARTS[start].find(self.everything, spec.n_experts, rng)
-        return as_probabilities(start, spec.n_members)
-
     def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
         """Return the proportions (k,) of the clusters that training starts from."""
         if start is not None:
@@ -187,7 +175,22 @@ class _Fit:
         return tree if self.clusters is None else tree.aligned(self.clusters)
 
 
-def _evenness(sizes: NDArray) -> float:
+def find_start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:
+    """Return the probabilities that are taught first, or None for a random start."""
+    start, spec = problem.start, problem.spec
+    if isinstance(start, str):
+        if start == "random":
+            return None
+        rng = np.random.RandomState(seed)
+        if spec.n_active > 1:
+            members = subsets(spec.n_experts, spec.n_active).numpy()
+            start = subset_labels(batches, members, rng)
+        else:
+            start = STARTS[start].find(batches, spec.n_experts, rng)
+    return as_probabilities(start, spec.n_members)
+
+
+def evenness(sizes: NDArray) -> float:
     """Return the entropy of proportions (k,), in units of log K."""
     return float(entropy(sizes) / np.log(len(sizes)))
 

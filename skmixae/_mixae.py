@@ -679,16 +679,21 @@ class MixAEClustering(
         centre and scale of the rows, and the state of the schedule go on from one chunk
         to the next, also after a round trip through pickle. After `fit`, the weights,
         centre and scale go on; optimiser and schedule begin anew. The learning rate
-        stays, and schedules advance by a chunk as by an epoch of ``max_epochs``. The
-        start is random; ``init``, ``start_weight``, ``n_init``,
-        ``cluster_sizes="start"``, ``learning_rate_decay``, ``validation_fraction`` and
-        what stops `fit` early have no meaning here.
+        stays, and schedules advance by a chunk as by an epoch of ``max_epochs``.
+
+        The first chunk says what rows are, how they are whitened and where training
+        starts: it is asked as ``init`` says, and what it shows is learned before the
+        first pass. To ``init="auto"`` fewer than ten rows for each cluster show
+        nothing, and the start is random, as it is of images. Rows of later chunks are
+        not held to the start. ``start_weight``, ``n_init``, ``learning_rate_decay``,
+        ``validation_fraction`` and what stops `fit` early have no meaning here.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The chunk. The more it resembles the whole, the better its batches are
-            balanced; chunks of one cluster each teach nothing.
+            balanced; chunks of one cluster each teach nothing. The first one should be
+            some hundred rows or more.
         y : None
             Ignored; there for scikit-learn's convention.
 
@@ -717,6 +722,8 @@ class MixAEClustering(
             )
             problem.check_range(rows)
             stream = self._open_stream(problem, first=first)
+            if first:
+                stream.learn_start(problem, rows, moments)
             report = stream.train(problem, rows, moments)
             run = TrainingRun([report])
             k, m = problem.n_clusters, problem.spec.n_experts
@@ -727,6 +734,7 @@ class MixAEClustering(
             candidate = conclude(
                 problem, stream.network, batches, moments, run, tree, keep_names=True
             )
+            candidate.start = problem.start_name if first else None
             self._adopt(candidate, problem, go_on=not first)
             self._stream = stream.state()
         return self

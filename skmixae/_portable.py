@@ -225,7 +225,9 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "expert_sizes_": lambda v: _is_vector(v, "f"),
     "objective_": lambda v: isinstance(v, Real),
     "init_": lambda v: isinstance(v, str),
-    "_stream": lambda v: _has(v, ("seed", "n_passes", "schedule", "optimizer")),
+    "_stream": lambda v: _has(
+        v, ("seed", "n_passes", "evenness", "schedule", "optimizer")
+    ),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
     ),
@@ -347,6 +349,7 @@ def _check_stream(stream: dict[str, Any], weights: list[torch.nn.Parameter]) -> 
     """Raise unless a stream of `partial_fit` can go on with these weights."""
     memory, moments = stream["schedule"], stream["optimizer"]
     good = _is_count(stream["seed"]) and _is_count(stream["n_passes"])
+    good &= isinstance(stream["evenness"], float)
     good &= memory is None or np.shape(memory) in _MEMORIES
     seen = {int(key.split(".")[0]) for key in moments}
     good &= seen <= set(range(len(weights)))

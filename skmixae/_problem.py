@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ._parameters import (
+    CHUNK_ROWS,
     JUDGED_BALANCE,
     MARGIN,
     WIDE_ROWS,
@@ -279,13 +280,17 @@ def resolve_problem(
     """Check an estimator's parameters together and resolve them for its rows.
 
     With ``spec`` given, the network is there already: a parameter that would make it
-    another one is refused, and ``init`` is not read.
+    another one is refused, and ``init`` is not read. A chunk is of a stream, of which
+    more rows are to come.
     """
     e, k, n_rows = estimator, int(estimator.n_clusters), len(rows)
     reading = resolve_reading(e, rows, moments)
     sums = resolve_active(e) > 1
-    goes_on = spec is not None or is_chunk
-    init, *others = ["random"] if goes_on else choose_starts(e, rows, moments)
+    goes_on = spec is not None
+    init, *others = ["random"]
+    if not goes_on:
+        choose = choose_stream_start if is_chunk else choose_starts
+        init, *others = choose(e, rows, moments)
     crowded = is_crowded(e, rows, moments, init, *others)
     network = resolve_spec(
         e,
@@ -303,7 +308,8 @@ def resolve_problem(
     as_even_as_start = resolve_evenness(
         e.cluster_sizes,
         None if goes_on else start,
-        crowded=crowded,
+        # A stream goes on with what its first chunk came to.
+        crowded=crowded or (is_chunk and goes_on),
         one_each=one_each and k > 1 and not sums,
     )
     # By a start, unless experts are to spare, which it gives a few of each cluster, or
@@ -320,7 +326,8 @@ def resolve_problem(
         input_shape=reading.shape,
         n_clusters=k,
         loss=e.reconstruction_loss,
-        weights=resolve_weights(e, network, None if goes_on else start),
+        # What there is to hold to is of the rows of a first chunk alone.
+        weights=resolve_weights(e, network, None if goes_on or is_chunk else start),
         schedule=resolve_schedule(e.entropy_schedule, sizes_are_told=sizes_are_told),
         sizes=sizes,
         as_even_as_start=as_even_as_start,
@@ -445,6 +452,14 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
         one_each=may_be_one_each,
         spare=n_experts > k,
     )
+
+
+def choose_stream_start(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any]:
+    """Return the start of a stream; to "auto" a first chunk of few rows shows none."""
+    e = estimator
+    if is_named(e.init, "auto") and len(rows) < CHUNK_ROWS * e.n_clusters:
+        return ("random",)
+    return (choose_starts(e, rows, moments)[0],)  # one network has one start
 
 
 def is_crowded(

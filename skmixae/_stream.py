@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ._fitting import TEACHING_SHARE, evenness, find_start
 from ._problem import Problem, own_randomness
 from .network import MixtureOfAutoencoders
 from .objective import SCHEDULES
@@ -16,8 +17,10 @@ from .training import (
     Moments,
     Randomness,
     Rows,
+    Teaching,
     TrainingStep,
     fed_threads,
+    train,
     train_epoch,
 )
 
@@ -42,9 +45,31 @@ class Stream:
         self, problem: Problem, network: MixtureOfAutoencoders, seed: int
     ) -> None:
         self.seed, self.n_passes = seed, 0
+        self.evenness = 1.0  # the most batch entropy that is rewarded
         self.network = network
         self.optimizer = problem.plan.optimizer(network)
         self.schedule = SCHEDULES[problem.schedule](problem.weights)
+
+    def learn_start(self, problem: Problem, rows: Rows, moments: Moments) -> None:
+        """Learn the clusters that the first chunk shows, as a fit would, if any."""
+        batches = problem.batches(rows, moments).holding()
+        start = find_start(problem, batches, self.seed)
+        if start is None:
+            return
+        if problem.as_even_as_start:
+            self.evenness = evenness(start.mean(0))
+        lessons, _ = problem.plan.split(TEACHING_SHARE)
+        target = torch.from_numpy(start).to(problem.device)
+        threads = fed_threads(self.network, problem.batch_size)
+        with own_randomness(self.seed, problem), threads:
+            train(
+                self.network,
+                Teaching(problem.plain_objective(moments), target),
+                batches,
+                lessons,
+                Randomness.from_seed(self.seed, problem.device),
+                n_experts=problem.spec.n_experts,
+            )
 
     def train(self, problem: Problem, rows: Rows, moments: Moments) -> EpochReport:
         """Pass once over a chunk."""
@@ -57,6 +82,8 @@ class Stream:
         threads = fed_threads(self.network, problem.batch_size)
         with own_randomness(seed, problem), threads:
             objective = problem.objective(rows, moments, self.schedule)
+            if problem.as_even_as_start:
+                objective.evenness = self.evenness
             randomness = Randomness.from_seed(seed, device)
             step = TrainingStep(
                 self.network, objective, self.optimizer, randomness.tensors, book,
@@ -82,6 +109,7 @@ class Stream:
         return {
             "seed": self.seed,
             "n_passes": self.n_passes,
+            "evenness": self.evenness,
             "schedule": None if memory is None else memory.cpu().numpy().copy(),
             "optimizer": {
                 key: value.cpu().numpy().copy()
@@ -92,6 +120,7 @@ class Stream:
     def restore(self, state: dict[str, Any]) -> Stream:
         """Take up where ``state`` was noted."""
         self.seed, self.n_passes = state["seed"], state["n_passes"]
+        self.evenness = state["evenness"]
         memory = state["schedule"]
         # One that another schedule left is of no use to this one.
         if memory is not None and len(memory) == self.schedule.remembers:

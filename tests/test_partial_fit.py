@@ -328,3 +328,48 @@ def test_bad_parameters_are_refused_on_the_way(name, value):
     with pytest.raises(ValueError, match=name):
         model.partial_fit(X)
     assert everything(model) == before
+
+
+# ---------------------------------------------------------------------------
+# Where a stream starts
+# ---------------------------------------------------------------------------
+
+
+def rings(n, seed):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(2, size=n)
+    angle = rng.uniform(0, 2 * np.pi, n)
+    radius = 1 + 2 * label + 0.05 * rng.normal(size=n)
+    return np.c_[np.cos(angle), np.sin(angle)] * radius[:, None], label
+
+
+def test_a_stream_finds_the_clusters_that_its_first_chunk_shows():
+    """Rings, which neither centres nor a random start tell apart."""
+    model = MixAEClustering(2, random_state=0)
+    for seed in range(20):
+        model.partial_fit(rings(300, seed)[0])
+    assert model.init_ == "parts"
+    rows, label = rings(1000, 99)
+    assert adjusted_rand_score(label, model.predict(rows)) == 1
+
+
+def test_a_start_is_learned_from_the_first_chunk_alone():
+    labels = np.arange(160) % 3
+    model = small(init=labels).partial_fit(X)
+    assert model.init_ == "given"
+    assert model.partial_fit(X[:40]).init_ == "given"
+    with pytest.raises(ValueError, match="'init' parameter"):
+        small(init=labels).partial_fit(X[:40])
+
+
+def test_a_stream_keeps_the_sizes_of_a_start_that_it_is_to_keep(tmp_path):
+    """The even sizes that batches are rewarded for are then no more than those."""
+    uneven = make_blobs([270, 20, 10], n_features=6, random_state=0)[0]
+    kept = small(cluster_sizes="start", init="kmeans").partial_fit(uneven)
+    evenness = kept._stream["evenness"]
+    assert 0.2 < evenness < 0.6
+    kept.save(tmp_path / "stream")
+    for model in (kept, MixAEClustering.load(tmp_path / "stream")):
+        assert model.partial_fit(uneven)._stream["evenness"] == evenness
+    even = small(cluster_sizes=None, init="kmeans").partial_fit(uneven)
+    assert even._stream["evenness"] == 1

@@ -698,7 +698,10 @@ def test_the_start_that_is_kept_is_told(capsys):
     assert model.set_params(init=model.labels_).fit(CLOUD).init_ == "given"
     model.set_params(init="auto", warm_start=True)
     assert model.fit(CLOUD).init_ == "given"  # it goes on
-    assert MixAEClustering(3).partial_fit(CLOUD).init_ == "random"
+    few = MixAEClustering(3).partial_fit(CLOUD[:29])
+    assert few.init_ == few.partial_fit(CLOUD).init_ == "random"
+    stream = MixAEClustering(3, init="kmeans").partial_fit(CLOUD)
+    assert stream.init_ == stream.partial_fit(CLOUD[:5]).init_ == "kmeans"
 
 
 # -- sizes ---------------------------------------------------------------------
@@ -730,9 +733,9 @@ def test_sizes_of_the_start_are_not_evened_out():
 
 def test_a_warm_start_is_as_even_as_what_it_goes_on_from(monkeypatch):
     seen = []
-    evenness = _fitting._evenness
+    evenness = _fitting.evenness
     monkeypatch.setattr(
-        _fitting, "_evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
+        _fitting, "evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
     )
     model = small(init=UNEVEN, cluster_sizes="start", warm_start=True).fit(CLOUD)
     assert_allclose(seen.pop(), [0.7, 0.2, 0.1], atol=1e-6)
@@ -743,9 +746,9 @@ def test_a_warm_start_is_as_even_as_what_it_goes_on_from(monkeypatch):
 
 def test_auto_estimates_sizes_where_wide_rows_start_from_clusters(monkeypatch):
     seen = []
-    evenness = _fitting._evenness
+    evenness = _fitting.evenness
     monkeypatch.setattr(
-        _fitting, "_evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
+        _fitting, "evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
     )
     wide = np.random.default_rng(0).normal(size=(60, 101))
     small(n_init=1).fit(wide)
@@ -764,4 +767,6 @@ def test_sizes_of_no_start_are_refused():
         small(init="random", cluster_sizes="start").fit(CLOUD)
     with pytest.raises(ValueError, match="needs one expert for each cluster"):
         small(n_experts=4, cluster_sizes="start").fit(CLOUD)
-    small(cluster_sizes="start").partial_fit(CLOUD)  # where it has no meaning
+    with pytest.raises(ValueError, match="needs clusters to start from"):
+        small(init="random", cluster_sizes="start").partial_fit(CLOUD)
+    small(cluster_sizes="start").partial_fit(CLOUD).partial_fit(CLOUD)

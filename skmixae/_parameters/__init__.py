@@ -27,6 +27,7 @@ from .rows import (
     resolve_whitening,
 )
 from .starts import (
+    CHUNK_ROWS,
     JUDGED_BALANCE,
     MARGIN,
     automatic_starts,
@@ -45,6 +46,7 @@ from .training import (
 from .values import is_named, layer_sizes
 
 __all__ = [
+    "CHUNK_ROWS",
     "CONSTRAINTS",
     "JUDGED_BALANCE",
     "MARGIN",
