@@ -222,7 +222,8 @@ class MixAEClustering(
         "constant".
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
         Known proportions of the clusters, in any order. They replace the even sizes
-        that the batch entropy prefers by cross-entropy, whichever expert takes which.
+        that the batch entropy prefers by cross-entropy, whichever expert takes which,
+        and as far as assignments are sure.
         The labels of a `fit` from scratch follow the order given, unless ``init`` has
         labels; in `partial_fit` and with ``warm_start`` clusters keep the numbers that
         they have. None prefers even sizes. "start" does so only up to the entropy of

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from . import terms
 from .consistency import Regulariser, View
-from .schedule import Constant, Weights
+from .schedule import SURE, Constant, Weights
 
 
 class Network(Protocol):
@@ -104,7 +104,8 @@ class MixtureObjective:
     schedule : Constant
         Gives the weights of the terms; the only state here.
     sizes : Tensor of shape (k,), optional
-        Known proportions of the clusters, which replace the batch entropy.
+        Known proportions of the clusters, which replace the batch entropy, as far as
+        assignments are sure: while they are uniform, even ones do.
     input_noise : float
         Standard deviation of the noise on what the encoders read.
     regularisers : sequence of callables
@@ -200,10 +201,16 @@ class MixtureObjective:
             return log_assignment
         return terms.merged(log_assignment, self.clusters)
 
-    def _rewarded(self, shares: Tensor) -> Tensor:
+    def _rewarded(self, shares: Tensor, sure: float | Tensor = 1.0) -> Tensor:
+        """Return what is rewarded of (b, c); known sizes count as far as rows are sure.
+
+        While rows belong to no expert, to give them all the known proportions would
+        agree with these, and no row would gain by being another than the others.
+        """
         if self.sizes is None:
             return terms.batch_entropy(shares)
-        return terms.size_agreement(shares, self.sizes)
+        even = torch.full_like(self.sizes, 1 / len(self.sizes))
+        return terms.size_agreement(shares, torch.lerp(even, self.sizes, sure))
 
     def _distillation(self, errors: Tensor, log_merged: Tensor) -> Tensor:
         """Return how far an assignment (b, c) is from what errors (b, k) say."""
@@ -261,7 +268,9 @@ class MixtureObjective:
         assignment = log_assignment.exp()
         log_merged = self._merged(log_assignment)
         shares = self._shares(log_merged.exp())  # (b, c)
-        rewarded = self._rewarded(shares)
+        entropy = terms.sample_entropy(log_merged)
+        sure = 1.0 if progress is None else _sureness(entropy.detach())
+        rewarded = self._rewarded(shares, sure)
         if divergence is not None:
             others["prior"] = terms.expected(assignment, divergence)
         if self.schedule.base.distillation:
@@ -269,7 +278,7 @@ class MixtureObjective:
         none = errors.new_zeros(())
         parts = Parts(
             terms.expected(assignment, errors),
-            terms.sample_entropy(log_merged),
+            entropy,
             rewarded.clamp(max=self._ceiling(shares, len(shares))),
             *(others.get(name, none) for name in OTHERS),
         )
@@ -285,6 +294,11 @@ class MixtureObjective:
             *(as_scalar(w, errors) for w in weights),
         )
         return Step(row, self._shares(assignment.detach()))
+
+
+def _sureness(entropy: Tensor) -> Tensor:
+    """Return how sure assignments of an entropy are: 0 if uniform, 1 if as `SURE`."""
+    return ((1 - entropy) / (1 - SURE)).clamp(0, 1)
 
 
 def as_scalar(value: float | Tensor, like: Tensor) -> Tensor:

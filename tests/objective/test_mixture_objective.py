@@ -15,6 +15,7 @@ from skmixae.objective import (
     Reconstruction,
     Weights,
 )
+from skmixae.objective.schedule import SURE
 from skmixae.objective.terms import (
     batch_entropy_ceiling,
     divergence,
@@ -172,11 +173,32 @@ def test_known_sizes_take_the_place_of_the_batch_entropy():
     network, x = make_network(), rows()
     terms = step(objective, network, x).terms
     usage = network(x).logits.softmax(-1).mean(0).sort(descending=True).values
-    agreement = 1 - (sizes * (sizes / usage).log()).sum() / math.log(3)
+    sure = (1 - terms.sample_entropy) / (1 - SURE)
+    asked = 1 / 3 + sure * (sizes - 1 / 3)
+    agreement = 1 - (asked * (asked / usage).log()).sum() / math.log(3)
     assert terms.batch_entropy.item() == pytest.approx(agreement.item(), rel=1e-5)
     parts = terms.reconstruction * 1.3 + terms.sample_entropy * 0.2
     balance = agreement.clamp(max=batch_entropy_ceiling(3, N_ROWS))
     assert terms.total.item() == pytest.approx((parts - 0.4 * balance).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("length", "is_sure"), [(0.0, False), (8.0, True)])
+def test_known_sizes_are_asked_of_assignments_that_are_sure(length, is_sure):
+    """Of unsure ones they would be had by giving every row the same proportions."""
+    objective = make_objective(sizes=torch.tensor([0.6, 0.3, 0.1]))
+
+    def rewarded(counts):
+        labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
+        logits = length * torch.nn.functional.one_hot(labels, 3)
+        logits = logits.float().requires_grad_()
+        errors = torch.ones(len(labels), 3)
+        terms = objective.assemble(logits.log_softmax(-1), errors, progress=0.0).terms
+        terms.total.backward()
+        return terms.batch_entropy, logits.grad
+
+    (even, slope), (known, _) = rewarded([100, 100, 100]), rewarded([180, 90, 30])
+    assert (known > even + 0.1) == is_sure
+    assert is_sure or slope.abs().max() < 1e-7
 
 
 # ---------------------------------------------------------------------------
