@@ -617,8 +617,7 @@ class MixAEClustering(
             self._adopt(candidate, problem)
         if interruption is not None:
             raise interruption
-        for finding in degeneracies(candidate):
-            warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=_stacklevel())
+        _warn_of(degeneracies(candidate))
         return self
 
     def _train(
@@ -686,7 +685,10 @@ class MixAEClustering(
         starts: it is asked as ``init`` says, and what it shows is learned before the
         first pass. To ``init="auto"`` fewer than ten rows for each cluster show
         nothing, and the start is random, as it is of images. Rows of later chunks are
-        not held to the start. ``start_weight``, ``n_init``, ``learning_rate_decay``,
+        not held to the start. After 300 steps, 1000 of images or series, warnings say
+        what has gone wrong, as those of `fit` do, and again where that is another: they
+        are of 100 rows for each cluster, then of the next 200, 400 and so on.
+        ``start_weight``, ``n_init``, ``learning_rate_decay``,
         ``validation_fraction`` and what stops `fit` early have no meaning here.
 
         Parameters
@@ -736,8 +738,10 @@ class MixAEClustering(
                 problem, stream.network, batches, moments, run, tree, keep_names=True
             )
             candidate.start = problem.start_name if first else None
+            findings = stream.look(problem, candidate)
             self._adopt(candidate, problem, go_on=not first)
             self._stream = stream.state()
+        _warn_of(findings)
         return self
 
     def _open_stream(self, problem: Problem, *, first: bool) -> Stream:
@@ -1221,6 +1225,12 @@ class MixAEClustering(
         # Whatever comes in, networks compute in float32.
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _warn_of(findings: list[str]) -> None:
+    """Warn of what went wrong with a clustering."""
+    for finding in findings:
+        warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=_stacklevel())
 
 
 def _stacklevel() -> int:

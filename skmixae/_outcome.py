@@ -16,6 +16,8 @@ from .training import Agglomeration, EpochReport, Moments, TrainingRun
 FEW_SHARE = 0.1
 UNIFORM_ENTROPY = 0.9
 MOVING_SHARE = 0.1
+# Rows for each cluster, of the first look at a stream: ten in a cluster of few.
+FIRST_LOOK = 100
 
 
 @dataclass
@@ -65,41 +67,92 @@ def extended(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.vo
 
 def degeneracies(candidate: Candidate) -> list[str]:
     """Say in words what went wrong with a clustering, and which parameter to turn."""
-    survey, clusters = candidate.survey, candidate.tree.clusters
-    usage, found = np.bincount(clusters, weights=survey.usage), list[str]()
-    k = len(usage)
-    if len(clusters) == 1:
-        return found
-    if survey.sample_entropy > UNIFORM_ENTROPY:
-        found.append(
-            "assignments are still close to uniform (sample entropy "
-            f"{survey.sample_entropy:.2f} of log K): raise max_epochs, learning_rate "
-            "or sample_entropy_weight"
-        )
-    else:
-        what = "experts" if k == len(clusters) else "clusters"
-        unused = survey.sizes == 0
-        if unused.any():
-            found.append(
-                f"{unused.sum()} of {k} {what} are unused: raise "
-                "batch_entropy_weight or max_epochs, lower sample_entropy_weight, or "
-                "ask for fewer n_clusters"
-            )
-        few = ~unused & (usage < FEW_SHARE / k)
-        if few.any():
-            rows = ", ".join(map(str, np.sort(survey.sizes[few])))
-            found.append(
-                f"{few.sum()} of {k} {what} have few rows ({rows} of "
-                f"{survey.sizes.sum()}): if these are not odd ones, raise "
-                "batch_entropy_weight, or ask for fewer n_clusters"
-            )
-    run = candidate.run
+    clusters, run = candidate.tree.clusters, candidate.run
+    found = list(_of_survey(candidate.survey, clusters).values())
+    k = clusters.max() + 1
     last = run.history[-1] if run.history else None
     # Between experts of one cluster rows may move for ever.
-    told = k == len(clusters) or run.merged
+    told = len(clusters) > 1 and (k == len(clusters) or run.merged)
     if told and last is not None and last.label_change > MOVING_SHARE:
         found.append(
             f"{last.label_change:.0%} of the labels still changed in the last epoch: "
             "raise max_epochs, or lower learning_rate or learning_rate_decay"
         )
     return found
+
+
+def _of_survey(
+    survey: Survey, clusters: NDArray[np.integer], *, in_stream: bool = False
+) -> dict[str, str]:
+    """Say what is wrong with what rows are assigned to, each thing by a short name."""
+    usage, found = np.bincount(clusters, weights=survey.usage), dict[str, str]()
+    k = len(usage)
+    if len(clusters) == 1:
+        return found
+    if survey.sample_entropy > UNIFORM_ENTROPY:
+        longer = "train on more chunks, raise" if in_stream else "raise max_epochs,"
+        found["uniform"] = (
+            "assignments are still close to uniform (sample entropy "
+            f"{survey.sample_entropy:.2f} of log K): {longer} learning_rate "
+            "or sample_entropy_weight"
+        )
+        return found
+    what = "experts" if k == len(clusters) else "clusters"
+    unused = survey.sizes == 0
+    if unused.any():
+        longer = ", train on more chunks" if in_stream else " or max_epochs"
+        found[f"unused {np.flatnonzero(unused)}"] = (
+            f"{unused.sum()} of {k} {what} are unused: raise "
+            f"batch_entropy_weight{longer}, lower sample_entropy_weight, or "
+            "ask for fewer n_clusters"
+        )
+    few = ~unused & (usage < FEW_SHARE / k)
+    if few.any():
+        rows = ", ".join(map(str, np.sort(survey.sizes[few])))
+        found[f"few {np.flatnonzero(few)}"] = (
+            f"{few.sum()} of {k} {what} have few rows ({rows} of "
+            f"{survey.sizes.sum()}): if these are not odd ones, raise "
+            "batch_entropy_weight, or ask for fewer n_clusters"
+        )
+    return found
+
+
+@dataclass
+class Watch:
+    """A look at a stream now and then, which tells what is wrong and was not before.
+
+    A chunk is too few rows to call a cluster unused, and may be of the first ones, when
+    nothing is decided. So rows are added up, of chunks after as many steps as a fit has
+    at least, until they are enough, and twice as many for each look as for the one
+    before: of a stream whose chunks differ there are few.
+    """
+
+    n_steps: int = 0  # of training
+    n_looks: int = 0
+    told: str = ""  # the names of what was wrong in the last look
+    # Since then: rows and their entropies, rows of each cluster, shares of each expert.
+    tally: NDArray[np.float64] | None = None
+
+    def note(self, candidate: Candidate, n_steps: int, enough: int) -> list[str]:
+        """Take note of a chunk, on ``n_steps`` of training; return what is news."""
+        self.n_steps += n_steps
+        if self.n_steps < enough:
+            return []
+        survey, clusters = candidate.survey, candidate.tree.clusters
+        n, c = len(survey.labels), len(survey.sizes)
+        tally = np.r_[
+            n, n * survey.sample_entropy, survey.sizes, n * survey.usage
+        ].astype(np.float64)
+        self.tally = tally if self.tally is None else self.tally + tally
+        n_rows = self.tally[0]
+        if n_rows < FIRST_LOOK * c * 2**self.n_looks:
+            return []
+        seen = survey._replace(
+            sizes=self.tally[2 : 2 + c].astype(np.intp),
+            usage=(self.tally[2 + c :] / n_rows).astype(np.float32),
+            sample_entropy=float(self.tally[1] / n_rows),
+        )
+        found = _of_survey(seen, clusters, in_stream=True)
+        before, self.told = self.told, ", ".join(found)
+        self.n_looks, self.tally = self.n_looks + 1, None
+        return list(found.values()) if self.told != before else []

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ._outcome import Watch
 from .consistency import MEMBERS
 from .network import NetworkSpec, build_network
 from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
@@ -226,7 +227,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "objective_": lambda v: isinstance(v, Real),
     "init_": lambda v: isinstance(v, str),
     "_stream": lambda v: _has(
-        v, ("seed", "n_passes", "evenness", "schedule", "optimizer")
+        v, ("seed", "n_passes", "evenness", "watch", "schedule", "optimizer")
     ),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
@@ -251,7 +252,9 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     _check_tree(fitted, spec.n_experts)
     network = _check_network(spec, fitted["_module_arrays"])
     if "_stream" in fitted:
-        _check_stream(fitted["_stream"], list(network.parameters()))
+        n_clusters = int(fitted["expert_labels_"].max()) + 1
+        n_watched = 2 + n_clusters + spec.n_experts
+        _check_stream(fitted["_stream"], list(network.parameters()), n_watched)
 
 
 def _check_features(fitted: dict[str, Any], spec: NetworkSpec) -> None:
@@ -345,11 +348,27 @@ def _check_network(spec: NetworkSpec, arrays: Arrays) -> torch.nn.Module:
     return network
 
 
-def _check_stream(stream: dict[str, Any], weights: list[torch.nn.Parameter]) -> None:
+def _is_watch(value: Any, n_watched: int) -> bool:
+    """Tell whether a value is the state of a `Watch`, of so many numbers."""
+    if not _has(value, (f.name for f in fields(Watch))):
+        return False
+    tally = value["tally"]
+    return (
+        _is_count(value["n_steps"])
+        and _is_count(value["n_looks"])
+        and isinstance(value["told"], str)
+        and (tally is None or (_is_vector(tally, "f") and len(tally) == n_watched))
+    )
+
+
+def _check_stream(
+    stream: dict[str, Any], weights: list[torch.nn.Parameter], n_watched: int
+) -> None:
     """Raise unless a stream of `partial_fit` can go on with these weights."""
     memory, moments = stream["schedule"], stream["optimizer"]
     good = _is_count(stream["seed"]) and _is_count(stream["n_passes"])
     good &= isinstance(stream["evenness"], float)
+    good &= _is_watch(stream["watch"], n_watched)
     good &= memory is None or np.shape(memory) in _MEMORIES
     seen = {int(key.split(".")[0]) for key in moments}
     good &= seen <= set(range(len(weights)))

@@ -20,6 +20,7 @@ from ._parameters import (
     asked_shape,
     automatic_starts,
     check_start,
+    fewest_steps,
     is_held,
     is_image,
     is_named,
@@ -84,6 +85,7 @@ class Problem:
     input_noise: float
     consistency: tuple[Consistency, ...]
     plan: TrainingPlan
+    fewest_steps: int  # after which something should be decided
     batch_size: int
     validation_fraction: float | None
     refinement: float  # share of the epochs
@@ -339,6 +341,7 @@ def resolve_problem(
             counts=moments.directions,
         ),
         plan=resolve_plan(e, network, n_rows, device, ordered=reading.ordered),
+        fewest_steps=fewest_steps(ordered=reading.ordered),
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,

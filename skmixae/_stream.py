@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
 from ._fitting import TEACHING_SHARE, evenness, find_start
+from ._outcome import Candidate, Watch
 from ._problem import Problem, own_randomness
 from .network import MixtureOfAutoencoders
 from .objective import SCHEDULES
@@ -46,6 +49,7 @@ class Stream:
     ) -> None:
         self.seed, self.n_passes = seed, 0
         self.evenness = 1.0  # the most batch entropy that is rewarded
+        self.watch = Watch()
         self.network = network
         self.optimizer = problem.plan.optimizer(network)
         self.schedule = SCHEDULES[problem.schedule](problem.weights)
@@ -103,6 +107,11 @@ class Stream:
         # Rows of a stream are seen once: there is no label before to compare with.
         return EpochReport(terms, problem.plan.learning_rate, usage, float("nan"))
 
+    def look(self, problem: Problem, candidate: Candidate) -> list[str]:
+        """Say what has gone wrong, if it is news, after a chunk was passed over."""
+        n_steps = math.ceil(len(candidate.survey.labels) / problem.batch_size)
+        return self.watch.note(candidate, n_steps, problem.fewest_steps)
+
     def state(self) -> dict[str, Any]:
         """Return plain numbers and arrays, from which `restore` goes on."""
         memory = self.schedule.state
@@ -110,6 +119,7 @@ class Stream:
             "seed": self.seed,
             "n_passes": self.n_passes,
             "evenness": self.evenness,
+            "watch": asdict(self.watch),
             "schedule": None if memory is None else memory.cpu().numpy().copy(),
             "optimizer": {
                 key: value.cpu().numpy().copy()
@@ -121,6 +131,7 @@ class Stream:
         """Take up where ``state`` was noted."""
         self.seed, self.n_passes = state["seed"], state["n_passes"]
         self.evenness = state["evenness"]
+        self.watch = Watch(**state["watch"])
         memory = state["schedule"]
         # One that another schedule left is of no use to this one.
         if memory is not None and len(memory) == self.schedule.remembers:

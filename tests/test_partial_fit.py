@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -12,7 +13,9 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skmixae import MixAEClustering
-from skmixae.training import TrainingDiverged
+from skmixae._outcome import Candidate, Watch
+from skmixae.inference import Survey
+from skmixae.training import Agglomeration, TrainingDiverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -373,3 +376,84 @@ def test_a_stream_keeps_the_sizes_of_a_start_that_it_is_to_keep(tmp_path):
         assert model.partial_fit(uneven)._stream["evenness"] == evenness
     even = small(cluster_sizes=None, init="kmeans").partial_fit(uneven)
     assert even._stream["evenness"] == 1
+
+
+# ---------------------------------------------------------------------------
+# What has gone wrong is told, once
+# ---------------------------------------------------------------------------
+
+
+def told(model, chunks):
+    """Return the chunks after which a stream warns, and what of."""
+    found = {}
+    for i, chunk in enumerate(chunks):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.partial_fit(chunk)
+        if caught:
+            found[i] = [str(w.message) for w in caught]
+            assert {w.filename for w in caught} == {__file__}
+    return found
+
+
+def all_in_one(**params):
+    """Return a stream whose balance counts for nothing."""
+    return small(
+        init="random", batch_entropy_weight=0.0, sample_entropy_weight=9.0, **params
+    )
+
+
+def test_unused_clusters_of_a_stream_are_told_once_it_has_trained_enough():
+    found = told(all_in_one(), [X] * 50)  # of eight steps each
+    assert list(found) == [38]  # where there were 304
+    assert "experts are unused" in found[38][0]
+    assert "train on more chunks" in found[38][0]
+
+
+def test_a_stream_that_goes_well_is_told_nothing_of():
+    assert not told(small(), [X] * 50)
+
+
+def test_uniform_assignments_of_a_stream_are_told():
+    (messages,) = told(small(learning_rate=1e-9), [X] * 40).values()
+    assert "close to uniform" in messages[0]
+
+
+def test_few_rows_at_a_time_are_not_called_unused_clusters():
+    """Of chunks of one row all clusters but one are unused in each."""
+    model = stream(small(), 20)
+    model._stream["watch"]["n_steps"] = 10_000
+    assert not told(
+        model, [row[None] for row in np.random.default_rng(0).permutation(X)]
+    )
+
+
+def test_what_was_told_of_a_stream_is_told_again_only_where_it_changed(tmp_path):
+    def survey(*sizes):
+        sizes = np.array(sizes)
+        survey = Survey(np.zeros(sizes.sum()), sizes, sizes / sizes.sum(), 1.0, 0.0)
+        tree = Agglomeration(np.arange(3), np.empty((0, 2)), np.empty(0))
+        return Candidate(None, None, None, survey, 0.0, tree, None)
+
+    watch = Watch()
+    assert not watch.note(survey(300, 0, 0), 1, enough=2)
+    assert "2 of 3" in watch.note(survey(300, 0, 0), 1, enough=2)[0]
+    assert not watch.note(survey(400, 0, 0), 1, enough=2)  # no 600
+    assert not watch.note(survey(400, 0, 0), 1, enough=2)  # nothing new
+    assert "1 of 3" in watch.note(survey(800, 400, 0), 1, enough=2)[0]
+    assert not watch.note(survey(800, 800, 800), 1, enough=2)
+    assert "1 of 3" in watch.note(survey(4000, 800, 0), 1, enough=2)[0]
+
+
+def test_a_stored_stream_is_told_of_as_one_that_was_not(tmp_path):
+    model = all_in_one()
+    assert not told(model, [X] * 37)
+    model.save(tmp_path / "stream")
+    copies = [
+        pickle.loads(pickle.dumps(model)),
+        MixAEClustering.load(tmp_path / "stream"),
+    ]
+    found = told(model, [X] * 10)
+    assert list(found) == [1]
+    for other in copies:
+        assert told(other, [X] * 10) == found

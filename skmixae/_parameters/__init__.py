@@ -39,6 +39,7 @@ from .starts import (
 )
 from .training import (
     device_at_hand,
+    fewest_steps,
     resolve_device,
     resolve_epochs,
     resolve_precision,
@@ -55,6 +56,7 @@ __all__ = [
     "automatic_starts",
     "check_start",
     "device_at_hand",
+    "fewest_steps",
     "is_held",
     "is_image",
     "is_named",

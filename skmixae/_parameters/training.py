@@ -24,10 +24,14 @@ def resolve_epochs(
     if not isinstance(max_epochs, str):
         return int(max_epochs)
     steps = math.ceil(n_rows / batch_size)  # of an epoch
-    fewest = FEWEST_STEPS_OF_ORDERED if ordered else FEWEST_STEPS
-    lowest = math.ceil(fewest / steps)
+    lowest = math.ceil(fewest_steps(ordered=ordered) / steps)
     highest = max(FEWEST_EPOCHS, math.ceil(ENOUGH_STEPS / steps))
     return max(lowest, min(EPOCHS, highest))
+
+
+def fewest_steps(*, ordered: bool) -> int:
+    """Return how many steps of training are enough for a few rows."""
+    return FEWEST_STEPS_OF_ORDERED if ordered else FEWEST_STEPS
 
 
 def resolve_device(device: str) -> torch.device:
