@@ -265,8 +265,10 @@ def resolve_moments(
             e.n_components, rows.n_features, int(e.n_clusters)
         )
         moments.axes, beyond = principal_axes(
-            rows, scaling, most, power, share=share, least=least
-        )
+            rows, scaling, most, power, share=share, least=least,
+            # Words that are rare are no noise, whatever they look like.
+            noise=directions or not is_named(e.n_components, "auto"),
+        )  # fmt: skip
         moments.beyond = 0.0 if directions else beyond
     return moments
 

@@ -109,6 +109,18 @@ def test_parts_that_no_single_expert_would_keep_are_held_to(X, y):
     assert adjusted_rand_score(y, model.predict(fresh)) > 0.95  # learned, not noted
 
 
+@pytest.mark.parametrize("n_features", [10, 50, 60])
+def test_shapes_are_found_in_noise_of_many_features(n_features):
+    """Spheres, one within the other; half whitened, noise would count for more."""
+    rng = np.random.default_rng(0)
+    y, X = rng.integers(0, 3, 2400), rng.normal(size=(2400, n_features))
+    spheres = X[:, :3] / np.linalg.norm(X[:, :3], axis=1, keepdims=True)
+    X *= 0.1
+    X[:, :3] = spheres * (y[:, None] + 1) + rng.normal(scale=0.05, size=spheres.shape)
+    labels = MixAEClustering(3, max_epochs=20, random_state=0).fit_predict(X)
+    assert adjusted_rand_score(y, labels) > 0.98
+
+
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_experts_to_spare_follow_clusters_of_any_shape(name):
     """Rings within rings too, which one expert each does not find."""

@@ -204,9 +204,24 @@ def test_weak_directions_are_left_out_of_rows_that_are_not_narrow(
     """But for two directions for each cluster, and 20."""
     rng = np.random.default_rng(0)
     strong = 10 * rng.normal(size=(400, 3)) @ rng.normal(size=(3, n_features))
-    X = strong + rng.normal(size=(400, n_features))
+    X = strong + rng.standard_t(4, size=(400, n_features))  # noise would be Gaussian
     few = {"n_init": 1, "max_epochs": 1, "hidden_layer_sizes": (8,)}
     model = small(n_clusters=n_clusters, **few).fit(X)
     assert model._moments.axes.shape == (n_features, kept)
     asked = small(n_init=1, max_epochs=1, n_components=7).fit(X)
     assert asked._moments.axes.shape == (n_features, 7)
+
+
+@pytest.mark.parametrize(("params", "kept"), [({}, 2), ({"n_components": 7}, 7)])
+def test_noise_is_left_out_unless_directions_are_asked_for(params, kept):
+    rng = np.random.default_rng(0)
+    X = 0.1 * rng.normal(size=(300, 12))
+    X[:, :3] += 2 * np.eye(3)[rng.integers(3, size=300)]  # in a plane
+    model = small(max_epochs=1, **params).fit(X)
+    assert model._moments.axes.shape == (12, kept)
+
+
+def test_words_are_no_noise():
+    X = np.random.default_rng(0).poisson(0.05, size=(400, 20)) * 1.0
+    X[:, 0] *= 10
+    assert small(max_epochs=1).fit(X)._moments.axes.shape == (20, 20)

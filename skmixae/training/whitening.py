@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, qr, svd
 
 from .batches import Rows, Scaling
+from .noise import ROWS_TO_TELL, are_gaussian, n_above_noise
 
 # Axes are found on so many rows at most, a random part of more.
 MOST_ROWS = 50_000
@@ -17,6 +18,8 @@ WIDEST = 4096
 WEAKEST = 1e-6
 # Of more directions than a quarter of the rows, all are found nearly as soon.
 ROWS_FOR_A_DIRECTION = 4
+# So many rows are asked whether directions are noise: of more, none is quite Gaussian.
+ROWS_ASKED = 4000
 # Rows in which so many values are zero are counts, as of words: a look at some tells.
 ROWS_LOOKED_AT = 1000
 MOSTLY_ZERO = 0.9
@@ -37,6 +40,7 @@ def principal_axes(
     *,
     share: float = 1.0,
     least: int = 0,
+    noise: bool = True,
 ) -> tuple[NDArray[np.float32], float]:
     """Return axes (features, d) on which scaled rows are whitened, fully or in part.
 
@@ -61,6 +65,8 @@ def principal_axes(
         The share of the variance that is enough: what is beyond is cut as well.
     least : int
         How many directions are kept before any is cut for that.
+    noise : bool
+        Whether those are kept, too, along which rows are as noise is.
     """
     n, n_features = len(rows), rows.n_features
     most = MOST_ROWS
@@ -82,6 +88,9 @@ def principal_axes(
     )
     if not kept.any():  # rows are all the same
         return np.eye(n_features, 1, dtype=np.float32), 0.0
+    if not noise:
+        found = directions[:, kept], variance[kept]
+        kept[_n_telling(rows, index, scaling, *found) :] = False
     cut = variance[~kept].sum() + rest
     directions, spread = directions[:, kept], spread[kept]
     # Signs that do not depend on how the directions were found.
@@ -93,6 +102,28 @@ def principal_axes(
         directions * (gains * np.sign(strongest)), dtype=np.float32
     )
     return axes, float(cut * gains.max() ** 2 / len(gains))
+
+
+def _n_telling(
+    rows: Rows,
+    index: NDArray[np.intp],
+    scaling: Scaling,
+    directions: NDArray[np.float64],
+    variances: NDArray[np.float64],
+) -> int:
+    """Return how many of the strongest directions (features, d) are no noise.
+
+    All, if the others are none, or if there is nothing else: noise is what stays when
+    something stands out.
+    """
+    n, n_seen = len(variances), len(index)
+    n_above = n_above_noise(variances, n_seen)
+    if n_seen < ROWS_TO_TELL or not 0 < n_above < n:
+        return n
+    asked = index[np.linspace(0, n_seen - 1, min(n_seen, ROWS_ASKED)).astype(int)]
+    axes = directions[:, n_above:]
+    blocks = (scaling.centered(block) @ axes for block in rows.blocks(asked))
+    return n_above if are_gaussian(np.concatenate(list(blocks)), axes) else n
 
 
 def _of_many(
