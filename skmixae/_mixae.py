@@ -44,7 +44,7 @@ from ._stream import Stream
 from .consistency import Change
 from .inference import Inference, drawn_codes
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
-from .objective import Reconstruction
+from .objective import LOSSES, Reconstruction
 from .training import Agglomeration, Moments, Rows, TrainingRun
 
 # Fitted attributes, which an error in fit leaves as they were.
@@ -1154,7 +1154,7 @@ class MixAEClustering(
         return self._inference(), self._check_rows(X, reset=False)
 
     def _inference(self) -> Inference:
-        loss = self._fitted_loss
+        loss = LOSSES[self._fitted_loss]
         return Inference(
             self.module_,
             self._moments.scaling(loss),
@@ -1262,7 +1262,7 @@ def _of_a_network(
         "expert_distances_": tree.distances,
         "_network_spec": problem.spec,
         "_moments": moments,
-        "_fitted_loss": problem.loss,
+        "_fitted_loss": problem.loss.name,
     }
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ._outcome import Watch
 from .consistency import MEMBERS
 from .network import NetworkSpec, build_network
-from .objective import RECONSTRUCTION_ERRORS, SCHEDULES
+from .objective import LOSSES, SCHEDULES
 from .training import Moments
 
 Arrays = dict[str, NDArray]
@@ -211,7 +211,7 @@ def _has(value: Any, names: Any) -> bool:
 FITTED: dict[str, Callable[[Any], bool]] = {
     "n_features_in_": _is_count,
     "input_shape_": _is_shape,
-    "_fitted_loss": lambda v: v in list(RECONSTRUCTION_ERRORS),
+    "_fitted_loss": lambda v: v in list(LOSSES),
     "_network_spec": lambda v: _has(v, (f.name for f in fields(NetworkSpec))),
     "_moments": lambda v: _has(v, (f.name for f in fields(Moments))),
     "_module_arrays": lambda v: isinstance(v, dict),

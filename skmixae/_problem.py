@@ -51,7 +51,9 @@ from ._parameters import (
 from .consistency import MEMBERS, Adversarial, Consistency, Context
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network, subsets
 from .objective import (
+    LOSSES,
     SCHEDULES,
+    Loss,
     MixtureObjective,
     Reconstruction,
     View,
@@ -77,7 +79,7 @@ class Problem:
     spec: NetworkSpec
     input_shape: tuple[int, ...]  # of rows as they are in X
     n_clusters: int
-    loss: str
+    loss: Loss
     weights: Weights
     schedule: str
     sizes: NDArray[np.float32] | None
@@ -210,15 +212,16 @@ class Problem:
 
         The moments do not tell: where training goes on, they are of other rows.
         """
-        if self.loss != "bce":
+        if self.loss.limits is None:
             return
+        least, greatest = self.loss.limits
         ends = np.array([(block.min(), block.max()) for block in rows.blocks()])
         lowest, highest = ends.min(), ends.max()
-        if lowest < 0 or highest > 1:
+        if lowest < least or highest > greatest:
             raise ValueError(
-                "reconstruction_loss='bce' needs features from 0 to 1. Got values from "
-                f"{lowest:.6g} to {highest:.6g}: scale them, with MinMaxScaler for "
-                "example, or use 'mse'."
+                f"reconstruction_loss={self.loss.name!r} needs features from {least:g} "
+                f"to {greatest:g}. Got values from {lowest:.6g} to {highest:.6g}: "
+                "scale them, with MinMaxScaler for example, or use 'mse'."
             )
 
 
@@ -245,9 +248,10 @@ def resolve_moments(
     has learned them.
     """
     e, moments = estimator, measure(rows, before)
+    loss = LOSSES[e.reconstruction_loss]
     if before is not None:
         # What is beyond the axes is in units of a scale that follows the stream.
-        scaling = moments.scaling(e.reconstruction_loss)
+        scaling = moments.scaling(loss)
         if scaling.cuts:
             excess = sum(scaling.excess(block).sum() for block in rows.blocks())
             moments.beyond *= before.n_rows / moments.n_rows
@@ -260,7 +264,7 @@ def resolve_moments(
     moments.whitening, moments.n_components = power, _noted(e.n_components)
     moments.directions = directions
     if power is not None and len(rows) > 1:
-        scaling = moments.plain_scaling(e.reconstruction_loss)
+        scaling = moments.plain_scaling(loss)
         least, most, share = resolve_components(
             e.n_components, rows.n_features, int(e.n_clusters)
         )
@@ -329,7 +333,7 @@ def resolve_problem(
         spec=network,
         input_shape=reading.shape,
         n_clusters=k,
-        loss=e.reconstruction_loss,
+        loss=LOSSES[e.reconstruction_loss],
         # What there is to hold to is of the rows of a first chunk alone.
         weights=resolve_weights(e, network, None if goes_on or is_chunk else start),
         schedule=resolve_schedule(e.entropy_schedule, sizes_are_told=sizes_are_told),
@@ -442,7 +446,7 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
         return ("random",)
     if e.n_active > 1:
         return ("kmeans",)
-    scaling = moments.scaling(e.reconstruction_loss)
+    scaling = moments.scaling(LOSSES[e.reconstruction_loss])
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
     # An expert is a Gaussian, a part ...: of some to spare each would be some of one.
     may_be_one_each = e.n_experts in ("auto", None, k)

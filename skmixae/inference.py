@@ -103,24 +103,26 @@ class Inference:
     def scores(self, rows: Rows, beyond: float) -> FloatArray:
         """Return minus the error of each row under the best of all experts, (n,).
 
-        With what whitening has cut from the row, of which ``beyond`` is the mean: an
-        error of squares adds up, and predicting the mean has one of 1 again.
+        With what whitening has cut from the row, of which ``beyond`` is the mean: of
+        whitened rows errors are squares, which add up, and predicting the mean has one
+        of 1 again.
         """
         best = self.errors(rows).min(axis=1)
-        if self.reconstruction.loss == "mse" and self.scaling.cuts:
+        if self.scaling.cuts:
             excess = np.concatenate([self.scaling.excess(b) for b in rows.blocks()])
             best = (best + excess) / (1 + beyond)
         return -best.astype(np.float32)
 
     def reconstruct(self, rows: Rows) -> FloatArray:
         """Return each row as its own expert reconstructs it, (n, features)."""
+        loss = self.reconstruction.loss
 
         def reconstruct(x: Tensor) -> Tensor:
             out = self.network(x)
-            decoded = out.decoded.of(self._expert(out.logits))
-            if self.reconstruction.loss == "cosine":  # a direction; the length is known
-                return F.normalize(decoded, dim=-1) * x.norm(dim=-1, keepdim=True)
-            return self._activate(decoded)
+            decoded = loss.activation(out.decoded.of(self._expert(out.logits)))
+            if loss.directions:  # the length is known
+                return decoded * x.norm(dim=-1, keepdim=True)
+            return decoded
 
         return self.scaling.undo(self._collect(rows, reconstruct))
 
@@ -128,20 +130,20 @@ class Inference:
         """Return rows (n, features) of codes (n, k * d), by the longest block's expert.
 
         Of ``codes(rows)`` that is the expert of each row, so its reconstruction results
-        (for the cosine loss, of length one: a code does not tell the row's length).
+        (of a loss of directions, of length one: a code does not tell the row's length).
         """
+        loss = self.reconstruction.loss
 
         def decode(codes: Tensor) -> Tensor:
             latents = codes.view(len(codes), -1, latent_dim)
             decoded, lengths = self.network.decode(latents), latents.norm(dim=-1)
             members = self.network.members
             longest = lengths if members is None else lengths @ members.T
-            return self._activate(decoded.of(longest.argmax(-1)))
+            return loss.activation(decoded.of(longest.argmax(-1)))
 
         as_they_are = Scaling(np.zeros(codes.n_features), 1.0)
-        if self.reconstruction.loss == "cosine":
-            return self._collect(codes, decode, as_they_are)
-        return self.scaling.undo(self._collect(codes, decode, as_they_are))
+        decoded = self._collect(codes, decode, as_they_are)
+        return decoded if loss.directions else self.scaling.undo(decoded)
 
     def sizes(self, rows: Rows | Batches) -> NDArray[np.intp]:
         """Return the number of rows in each cluster, (c,)."""
@@ -244,14 +246,6 @@ class Inference:
             return logits.argmax(-1)
         others = self._label(logits)[:, None] != self._clusters(logits.device)
         return logits.masked_fill(others, -torch.inf).argmax(-1)
-
-    def _activate(self, decoded: Tensor) -> Tensor:
-        """Turn what the decoders put out into scaled rows."""
-        if self.reconstruction.loss == "bce":
-            return decoded.sigmoid()
-        if self.reconstruction.loss == "cosine":
-            return F.normalize(decoded, dim=-1)
-        return decoded
 
     def _collect(
         self,

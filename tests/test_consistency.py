@@ -24,6 +24,7 @@ from skmixae.consistency import (
     Masking,
     Warp,
 )
+from skmixae.objective import LOSSES
 from skmixae.objective.consistency import mask
 from skmixae.training import Rows, Scaling
 
@@ -386,9 +387,9 @@ def first_term(change):
 def test_experts_are_merged_by_the_first_view(changes, merges_by):
     rows, model = Rows(X), small(consistency=changes)
     problem = resolve_problem(model.fit(X), rows, model._moments)
-    x = torch.from_numpy(model._moments.scaling("mse").apply(X))
+    x = torch.from_numpy(model._moments.scaling(LOSSES["mse"]).apply(X))
     view = problem.view(rows, model._moments)
-    where = Context(rows, model._moments.scaling("mse"), (4, 4), CPU)
+    where = Context(rows, model._moments.scaling(LOSSES["mse"]), (4, 4), CPU)
     ours, theirs = (
         f(x, torch.arange(len(x)), torch.Generator().manual_seed(0))
         for f in (view, merges_by.view(where))

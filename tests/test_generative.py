@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_blobs
 
 from skmixae import MixAEClustering
+from skmixae.objective import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -70,7 +71,7 @@ def test_latents_of_rows_follow_the_prior(fitted):
     if fitted.expert == "variational":  # that of the means, and that around them
         experts, scaled = (
             fitted.module_.experts,
-            fitted._moments.scaling("mse").apply(X),
+            fitted._moments.scaling(LOSSES["mse"]).apply(X),
         )
         with torch.no_grad():
             hidden = experts.encode(torch.from_numpy(scaled)).hidden

@@ -16,6 +16,7 @@ from skmixae._problem import Problem, resolve_moments, resolve_problem
 from skmixae.consistency import Adversarial, Affine, Jitter, Masking
 from skmixae.network import NetworkSpec, build_network
 from skmixae.objective import (
+    LOSSES,
     SCHEDULES,
     AdversarialConsistency,
     MixtureObjective,
@@ -57,7 +58,7 @@ def train(replay, spec, schedule, precision=torch.float32, **settings):
     device = torch.device("cuda")
     network = build_network(spec, torch.Generator().manual_seed(0)).to(device).train()
     objective = MixtureObjective(
-        Reconstruction("mse", 1.0),
+        Reconstruction(LOSSES["mse"], 1.0),
         SCHEDULES[schedule](Weights(1.0, 2.0, 8.0, 0.4)),
         regularisers=[AdversarialConsistency(0.15)],
         **settings,

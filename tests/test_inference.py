@@ -10,10 +10,9 @@ from torch.nn import functional as F
 from skmixae import inference as module
 from skmixae.inference import Inference
 from skmixae.network import Decoded, NetworkSpec, build_network
-from skmixae.objective import Reconstruction
+from skmixae.objective import LOSSES, Reconstruction
 from skmixae.training import Batches, Moments, Rows, Scaling
 
-LOSSES = ["mse", "bce", "cosine"]
 ARCHITECTURES = {"mlp": (20,), "conv1d": (2, 10), "conv2d": (1, 4, 5)}
 N_EXPERTS, LATENT_DIM, N_FEATURES = 5, 3, 20
 
@@ -34,12 +33,13 @@ def make_inference(architecture="mlp", loss="mse", reads="hidden", n_experts=N_E
     network = build_network(spec, torch.Generator().manual_seed(0))
     moments = Moments()
     moments.update(data(loss))
-    scaling = moments.scaling(loss)
+    scaling = moments.scaling(LOSSES[loss])
     with torch.no_grad():
         network.assignment.last.weight.mul_(2e4)
         for _ in range(3):
             network(torch.from_numpy(scaling.apply(data(loss))))
-    return Inference(network, scaling, Reconstruction(loss, moments.reference(loss)))
+    reference = moments.reference(LOSSES[loss])
+    return Inference(network, scaling, Reconstruction(LOSSES[loss], reference))
 
 
 def everything(inference, X):
@@ -93,7 +93,7 @@ def test_batch_size_changes_no_bit_of_wider_networks_either(reads, monkeypatch):
     spec = NetworkSpec(6, (784,), 10, "mlp", (100,), (2,), (64,), reads, "relu")
     network = build_network(spec, torch.Generator().manual_seed(0))
     scaling = Scaling(np.zeros(784), 1.0)
-    inference = Inference(network, scaling, Reconstruction("mse", 1.0))
+    inference = Inference(network, scaling, Reconstruction(LOSSES["mse"], 1.0))
     X = np.random.default_rng(0).normal(size=(700, 784)).astype(np.float32)
     monkeypatch.setattr(Inference, "_batch_size", lambda self: 4096)
     questions = (inference.probabilities, inference.errors, inference.reconstruct)

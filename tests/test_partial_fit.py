@@ -15,6 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from skmixae import MixAEClustering
 from skmixae._outcome import Candidate, Watch
 from skmixae.inference import Survey
+from skmixae.objective import LOSSES
 from skmixae.training import Agglomeration, TrainingDiverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -110,7 +111,7 @@ def test_order_and_split_of_the_stream_do_not_change_its_scale():
     reversed_ = stream(small(), 1, np.array_split(X[::-1], 3))
     as_sparse = stream(small(), 1, [sparse.csr_array(c) for c in CHUNKS])
     for model in (ragged, reversed_, as_sparse):
-        for loss in ("mse", "bce", "cosine"):
+        for loss in LOSSES.values():
             expected, found = (m._moments.scaling(loss) for m in (whole, model))
             assert_allclose(found.center, expected.center, rtol=1e-10)
             assert found.scale == pytest.approx(expected.scale, rel=1e-10)
@@ -120,7 +121,7 @@ def test_order_and_split_of_the_stream_do_not_change_its_scale():
 
 
 def test_scale_is_that_of_the_data():
-    scaling = stream(small(whitening=None), 1)._moments.scaling("mse")
+    scaling = stream(small(whitening=None), 1)._moments.scaling(LOSSES["mse"])
     assert_allclose(scaling.center, X.mean(0))
     assert scaling.scale == pytest.approx(np.sqrt(X.var(0).mean()))
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from skmixae import MixAEClustering, _fitting, _mixae, _problem
 from skmixae._parameters import automatic_starts
 from skmixae._problem import resolve_moments, resolve_problem
-from skmixae.objective import MixtureObjective, Reconstruction, Weights
+from skmixae.objective import LOSSES, MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
 from skmixae.training import (
     STARTS,
@@ -44,7 +44,7 @@ def batches(X):
     moments = Moments()
     for block in rows.blocks():
         moments.update(block)
-    return Batches(rows, moments.scaling("mse"), 128, CPU)
+    return Batches(rows, moments.scaling(LOSSES["mse"]), 128, CPU)
 
 
 def start(name, X, n_clusters, seed=0):
@@ -711,7 +711,9 @@ def test_the_start_that_is_kept_is_told(capsys):
 @pytest.mark.parametrize("evenness", [0.2, 0.7, 1.0])
 def test_evenness_caps_what_is_rewarded_of_a_batch(evenness):
     objective = MixtureObjective(
-        Reconstruction("mse", 1.0), Constant(Weights(1, 1, 1, 0)), evenness=evenness
+        Reconstruction(LOSSES["mse"], 1.0),
+        Constant(Weights(1, 1, 1, 0)),
+        evenness=evenness,
     )
     for scale in (0.1, 1.0, 9.0):
         logits = scale * torch.randn(64, 4, generator=torch.Generator().manual_seed(0))

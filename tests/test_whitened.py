@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 from skmixae import MixAEClustering
 from skmixae.consistency import Jitter, Masking
+from skmixae.objective import LOSSES
 from skmixae.objective.consistency import mask
 from skmixae.training import Rows, Whitening
 
@@ -142,7 +143,7 @@ def test_a_step_is_made_after_rows_are_whitened():
     model = small(n_init=1, consistency=Jitter(0.3)).fit(X)
     problem = model._problem(Rows(X), model._moments, spec=model._network_spec)
     view = problem.view(Rows(X), model._moments)
-    x = torch.from_numpy(model._moments.scaling("mse").apply(X))
+    x = torch.from_numpy(model._moments.scaling(LOSSES["mse"]).apply(X))
     seen = view(x, torch.arange(len(x)), torch.Generator().manual_seed(0)) - x
     assert seen.shape == x.shape
     typical = 0.3 * x.var(0, correction=0).sum().sqrt()

@@ -15,7 +15,7 @@ from benchmarks.speed import naive
 from benchmarks.speed.clock import Result, matrix_product, rate, side_by_side
 from skmixae._parameters import resolve_precision
 from skmixae.network import MixtureOfAutoencoders, NetworkSpec, build_network
-from skmixae.objective import MixtureObjective, Reconstruction, Weights
+from skmixae.objective import LOSSES, MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
 from skmixae.training import TrainingPlan
 from skmixae.training.step import WARM_UP
@@ -98,7 +98,7 @@ def ours(
             network.assignment.last.weight.mul_(SURE)
     network.to(device)
     weights = Weights(1.0, ALPHA, BETA, 0.0)
-    objective = MixtureObjective(Reconstruction("mse", 1.0), Constant(weights))
+    objective = MixtureObjective(Reconstruction(LOSSES["mse"], 1.0), Constant(weights))
     plan = TrainingPlan(
         1, learning_rate, precision=shape.precision(device), replay=device == "cuda"
     )

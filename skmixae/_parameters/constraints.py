@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..consistency import MEMBERS, Consistency
 from ..network import ACTIVATIONS, ARCHITECTURES, EXPERT_KINDS
-from ..objective import RECONSTRUCTION_ERRORS, SCHEDULES
+from ..objective import LOSSES, SCHEDULES
 from ..training import STARTS
 
 POSITIVE_INT = Interval(Integral, 1, None, closed="left")
@@ -33,7 +33,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_components": [POSITIVE_INT, StrOptions({"auto"})],
     "directions": ["boolean", StrOptions({"auto"})],
     "input_noise": [NON_NEGATIVE],
-    "reconstruction_loss": [StrOptions(set(RECONSTRUCTION_ERRORS))],
+    "reconstruction_loss": [StrOptions(LOSSES.keys())],
     "sample_entropy_weight": [NON_NEGATIVE],
     "batch_entropy_weight": [NON_NEGATIVE, StrOptions({"auto"})],
     "entropy_schedule": [StrOptions({"auto", *SCHEDULES})],

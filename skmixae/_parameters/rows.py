@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..objective import LOSSES
 from .values import is_named, layer_sizes
 
 # Partial whitening, by "auto": on HAR and 20 newsgroups a half found better clusters
@@ -93,7 +94,8 @@ def resolve_whitening(
     whitening: float | str | None, input_shape: Any, architecture: Any, loss: str
 ) -> float | None:
     """Return the power of the whitening of rows, None for none of it, or raise."""
-    flat = input_shape is None and architecture not in SHAPES and loss == "mse"
+    is_vector = input_shape is None and architecture not in SHAPES
+    flat = is_vector and LOSSES[loss].squared
     if whitening == "auto":
         return WHITENING if flat and not callable(architecture) else None
     if whitening is not None and not flat:

@@ -1,14 +1,15 @@
 """The objective: pure functions from tensors to named terms, and their weights."""
 
 from .consistency import AdversarialConsistency, Regulariser, View
-from .mixture import MixtureObjective, Reconstruction, Terms
+from .losses import LOSSES, Loss, Reconstruction
+from .mixture import MixtureObjective, Terms
 from .schedule import SCHEDULES, Weights
-from .terms import RECONSTRUCTION_ERRORS
 
 __all__ = [
-    "RECONSTRUCTION_ERRORS",
+    "LOSSES",
     "SCHEDULES",
     "AdversarialConsistency",
+    "Loss",
     "MixtureObjective",
     "Reconstruction",
     "Regulariser",

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from . import terms
 from .consistency import Regulariser, View
+from .losses import Reconstruction
 from .schedule import SURE, Constant, Weights
 
 
@@ -20,7 +21,7 @@ class Network(Protocol):
     """What the objective needs of a network."""
 
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Any:
-        """Return ``logits`` (b, k), ``decoded``, see `terms.Decoded`, ``divergence``.
+        """Return ``logits`` (b, k), ``decoded``, see `losses.Decoded`, ``divergence``.
 
         The last is of the latents from their prior, (b, k), or None.
         """
@@ -74,19 +75,6 @@ class Step(NamedTuple):
 
     terms: Terms
     assignment: Tensor  # (b, k)
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """How far a row is from its reconstruction, in units of predicting the mean."""
-
-    loss: str
-    reference: float
-
-    def __call__(self, decoded: terms.Decoded, rows: Tensor) -> Tensor:
-        """Return errors (b, k) of decoded rows against rows (b, features)."""
-        error = terms.RECONSTRUCTION_ERRORS[self.loss](decoded, rows)
-        return error / self.reference
 
 
 @dataclass
@@ -173,7 +161,7 @@ class MixtureObjective:
     @property
     def _only_weighted(self) -> bool:
         """Whether errors are squared ones that nothing but their weighted sum reads."""
-        return self.reconstruction.loss == "mse" and not self.schedule.base.distillation
+        return self.reconstruction.loss.squared and not self.schedule.base.distillation
 
     def balance(self, shares: Tensor, n_rows: int | None = None) -> Tensor:
         """Return what is rewarded of a batch (b, k): even use, or the known sizes.

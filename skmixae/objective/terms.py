@@ -1,78 +1,21 @@
 """The terms of the objective, as pure functions of tensors.
 
-Every term is free of scale: reconstruction is 1 for an expert no better than predicting
-the mean, entropies and divergences are divided by log K. One set of weights then serves
-every data set.
+Every term is free of scale: errors are in units of predicting the mean, see `losses`,
+entropies and divergences are divided by log K. One set of weights then serves every
+data set.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# A row or a reconstruction shorter than this has no direction.
-SHORTEST = 1e-8
 # Errors tell experts apart in units of so much of the best one's lead. On HAR a third
 # of it, three times it, and the best expert alone, did less.
 TEMPERATURE = 0.3
-
-
-# ---------------------------------------------------------------------------
-# Reconstruction: decoded (b, k, features) against rows (b, features) -> (b, k)
-# ---------------------------------------------------------------------------
-
-
-class Decoded(Protocol):
-    """What the errors need of K reconstructions of each row."""
-
-    def rows(self) -> Tensor:
-        """Return the reconstructions, (b, k, features)."""
-
-    def squared_distance(self, x: Tensor) -> Tensor:
-        """Return the squared distance (b, k) of rows ``x`` (b, features) to theirs."""
-
-    def products(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return products with ``x`` (b, features) and with themselves, (b, k) each."""
-
-    def sparing(self, shares: Tensor) -> Decoded:
-        """Return the same for squared distances that are weighted by (b, k)."""
-
-
-def squared_error(decoded: Decoded, rows: Tensor) -> Tensor:
-    """Mean squared error over the features."""
-    return decoded.squared_distance(rows) / rows.shape[-1]  # (b, k)
-
-
-def cross_entropy_error(decoded: Decoded, rows: Tensor) -> Tensor:
-    """Binary cross-entropy of logits ``decoded`` and rows in [0, 1]."""
-    logits = decoded.rows()
-    rows = rows.unsqueeze(1).expand_as(logits)
-    error = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
-    return error.mean(-1)  # (b, k)
-
-
-def cosine_error(decoded: Decoded, rows: Tensor) -> Tensor:
-    """One minus the cosine of the angle between a row and its reconstruction."""
-    product, square = decoded.products(rows)  # (b, k)
-    lengths = _length(square) * _length(rows.square().sum(-1, keepdim=True))
-    return 1.0 - product / lengths
-
-
-def _length(square: Tensor) -> Tensor:
-    """Return lengths, none of them zero, from their squares."""
-    return square.clamp(min=SHORTEST**2).sqrt()
-
-
-RECONSTRUCTION_ERRORS: dict[str, Callable[[Decoded, Tensor], Tensor]] = {
-    "mse": squared_error,
-    "bce": cross_entropy_error,
-    "cosine": cosine_error,
-}
 
 
 def expected(assignment: Tensor, costs: Tensor) -> Tensor:

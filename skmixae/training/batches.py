@@ -18,6 +18,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..objective import Loss
+
 Array = NDArray[np.floating]
 
 # Rows that are measured or gathered at a time fill about this many bytes.
@@ -253,35 +255,28 @@ class Moments:
         size = " x ".join(map(str, self.shape))
         return f"rows are read as {kind} of {size}; else input_shape=None"
 
-    def scaling(self, loss: str) -> Scaling:
+    def scaling(self, loss: Loss) -> Scaling:
         """Return what is done to rows that are to be reconstructed by a loss."""
         if self.axes is None:
             return self.plain_scaling(loss)
         plain = self.plain_scaling(loss)
         return Whitening(plain.center, plain.scale, self.axes, self.directions)
 
-    def plain_scaling(self, loss: str) -> Scaling:
+    def plain_scaling(self, loss: Loss) -> Scaling:
         """Return the scaling that a loss wants of rows that are not whitened."""
-        if loss == "bce":  # the loss reads rows in [0, 1] as they are
+        if loss.limits is not None:  # in which rows are as they are
             return Scaling(np.zeros_like(self.mean), 1.0)
         variance = self.scatter / (self.n_rows * len(self.mean))
-        if loss == "cosine" or self.directions:  # a shift would change the angles
+        if loss.directions or self.directions:  # a shift would change the angles
             power = variance + np.square(self.mean).mean()
             return Scaling(np.zeros_like(self.mean), _positive(np.sqrt(power)))
         # Rounding leaves constant features a variance of this order, and no more.
         noise = np.finfo(np.float64).eps * np.abs(self.mean).max()
         return Scaling(self.mean, _positive(np.sqrt(variance), above=noise))
 
-    def reference(self, loss: str) -> float:
+    def reference(self, loss: Loss) -> float:
         """Return the error of predicting the mean of every feature."""
-        if loss == "bce":
-            p = self.mean.clip(1e-12, 1 - 1e-12)
-            return _positive(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean(), 1e-9)
-        if loss == "cosine":
-            norm = np.linalg.norm(self.mean)
-            cosine = self.mean_direction @ self.mean / norm if norm else 0.0
-            return _positive(1.0 - cosine, 1e-9)
-        return 1.0  # by the choice of the scale
+        return _positive(loss.reference(self), above=1e-9)
 
 
 def _of_dense(rows: Array) -> Moments:

@@ -16,7 +16,7 @@ from skmixae.network.decoded import (
     decoded_linearly,
 )
 from skmixae.network.parallel import ParallelLinear
-from skmixae.objective.terms import RECONSTRUCTION_ERRORS
+from skmixae.objective import LOSSES
 
 # One whole number of tiles with its bias, one that has to be filled up, and the least.
 SIZES = [(3, 15, 40), (5, 7, 33), (1, 1, 4)]  # experts, hidden units, features
@@ -99,7 +99,7 @@ def test_gradients_are_those_of_reconstructions_that_are_made(
 
     def gradients(decode):
         h, row = hidden.clone().requires_grad_(), x.clone().requires_grad_()
-        errors = RECONSTRUCTION_ERRORS[loss](decode(h, last), row)
+        errors = LOSSES[loss].error(decode(h, last), row)
         upstream = draw(*errors.shape, seed=4)
         inputs = (h, last.weight, last.bias, row)
         return torch.autograd.grad(errors, inputs, upstream)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from skmixae.network import Decoded, NetworkSpec, build_network
 from skmixae.objective import (
+    LOSSES,
     SCHEDULES,
     AdversarialConsistency,
     MixtureObjective,
@@ -41,9 +42,13 @@ def make_network(n_experts=N_EXPERTS):
     return network
 
 
-def make_objective(weights=WEIGHTS, schedule="constant", reference=0.5, **settings):
+def make_objective(
+    weights=WEIGHTS, schedule="constant", reference=0.5, loss="mse", **settings
+):
     return MixtureObjective(
-        Reconstruction("mse", reference), SCHEDULES[schedule](weights), **settings
+        Reconstruction(LOSSES[loss], reference),
+        SCHEDULES[schedule](weights),
+        **settings,
     )
 
 
@@ -493,8 +498,8 @@ def test_experts_are_spared_where_only_the_weighted_errors_count(monkeypatch):
     assert not shares.requires_grad
     for objective in (
         make_objective(DISTILLED),
-        MixtureObjective(Reconstruction("bce", 1.0), SCHEDULES["constant"](WEIGHTS)),
-        MixtureObjective(Reconstruction("cosine", 1.0), SCHEDULES["constant"](WEIGHTS)),
+        make_objective(loss="bce"),
+        make_objective(loss="cosine"),
     ):
         step(objective, network, x)
     make_objective().evaluate(network, x)  # exact, and no step

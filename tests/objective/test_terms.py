@@ -9,11 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from skmixae.network import Decoded
 from skmixae.objective import terms
-from skmixae.training import Moments
 
-LOSSES = ["mse", "bce", "cosine"]
 N_ROWS, N_EXPERTS, N_FEATURES = 5, 3, 4
 
 
@@ -50,117 +47,6 @@ def naive_entropy(p):
 
 def naive_divergence(target, p):
     return sum(t * math.log(t / q) for t, q in zip(target, p, strict=True) if t > 0)
-
-
-def naive_squared_error(decoded, row):
-    return sum((d - x) ** 2 for d, x in zip(decoded, row, strict=True)) / len(row)
-
-
-def naive_cross_entropy(decoded, row):
-    total = 0.0
-    for logit, x in zip(decoded, row, strict=True):
-        p = 1 / (1 + math.exp(-logit))
-        total -= x * math.log(p) + (1 - x) * math.log(1 - p)
-    return total / len(row)
-
-
-def naive_cosine(decoded, row):
-    dot = sum(d * x for d, x in zip(decoded, row, strict=True))
-    lengths = math.sqrt(sum(d * d for d in decoded) * sum(x * x for x in row))
-    return 1 - dot / lengths
-
-
-NAIVE_ERRORS = {
-    "mse": naive_squared_error,
-    "bce": naive_cross_entropy,
-    "cosine": naive_cosine,
-}
-
-
-# ---------------------------------------------------------------------------
-# Reconstruction
-# ---------------------------------------------------------------------------
-
-
-def some_rows(loss):
-    rows = draw(N_ROWS, N_FEATURES, seed=1)
-    return rows.sigmoid() if loss == "bce" else rows
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("n_experts", [1, 3])
-def test_reconstruction_error_equals_a_loop(loss, n_experts):
-    decoded, rows = draw(N_ROWS, n_experts, N_FEATURES), some_rows(loss)
-    errors = terms.RECONSTRUCTION_ERRORS[loss](Decoded(decoded), rows)
-    expected = [
-        [NAIVE_ERRORS[loss](one.tolist(), row.tolist()) for one in each]
-        for each, row in zip(decoded, rows, strict=True)
-    ]
-    np.testing.assert_allclose(errors, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_of_reconstruction_error(loss):
-    decoded = draw(N_ROWS, N_EXPERTS, N_FEATURES).requires_grad_()
-    rows = some_rows(loss)
-    error = terms.RECONSTRUCTION_ERRORS[loss]
-    assert gradcheck(lambda d: error(Decoded(d), rows), decoded)
-
-
-def test_perfect_reconstruction_has_no_error():
-    rows = draw(N_ROWS, N_FEATURES)
-    decoded = rows.unsqueeze(1).expand(-1, 2, -1)
-    assert not terms.squared_error(Decoded(decoded), rows).any()
-    np.testing.assert_allclose(
-        terms.cosine_error(Decoded(5 * decoded), rows), 0, atol=1e-15
-    )
-
-
-def test_cosine_error_of_an_empty_row_or_reconstruction_is_that_of_a_right_angle():
-    zeros = torch.zeros(2, 3)
-    decoded = Decoded(torch.tensor([[[0.0, 0, 0]], [[1, 2, 3]]]))
-    errors = terms.cosine_error(decoded, zeros)
-    assert errors.tolist() == [[1.0], [1.0]]
-
-
-def test_cross_entropy_of_wild_logits_is_finite():
-    rows = torch.tensor([[0.0, 1.0]])
-    error = terms.cross_entropy_error(Decoded(torch.tensor([[[1e4, -1e4]]])), rows)
-    assert error.item() == 1e4
-
-
-def data_of(loss):
-    rng = np.random.default_rng(0)
-    X = rng.gamma(2.0, size=(40, 6)) * [1, 2, 3, 4, 0, 1e-3] + [5, 0, 0, 1, 2, 0]
-    X[3] = 0  # cosine: a row without a direction
-    return X / X.max() if loss == "bce" else X
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
-def test_predicting_the_mean_has_an_error_of_one(loss, unit):
-    X = data_of(loss) * (1.0 if loss == "bce" else unit)
-    moments = Moments()
-    moments.update(X)
-    scaling = moments.scaling(loss)
-    rows = torch.from_numpy((X - scaling.center) / scaling.scale)
-    mean = rows.mean(0)
-    if loss == "bce":
-        mean = mean.logit()
-    errors = terms.RECONSTRUCTION_ERRORS[loss](
-        Decoded(mean.expand(len(X), 1, -1)), rows
-    )
-    error = errors.mean() / moments.reference(loss)
-    # The log-odds of a feature that is nearly always zero cost some digits.
-    assert error.item() == pytest.approx(1.0, rel=1e-9)
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_rows_without_variance_keep_a_finite_error(loss):
-    moments = Moments()
-    moments.update(np.full((20, 3), 0.3))
-    assert moments.reference(loss) > 0
-    assert moments.scaling(loss).scale > 0
 
 
 @pytest.mark.parametrize("n_experts", [1, 3])

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmixae._problem import measure
+from skmixae.objective import LOSSES
 from skmixae.training import Batches, Moments, Rows, Scaling, Whitening
 from skmixae.training import batches as module
 from skmixae.training.batches import shuffled_batches
@@ -495,8 +496,9 @@ def test_offsets_do_not_drown_the_spread_of_float32_rows():
     X = (1e6 + rng().normal(size=(500, 3))).astype(np.float32)
     moments = merged(X, [100, 101, 350])
     expected = X.astype(np.float64).var(0).mean()
-    assert moments.scaling("mse").scale ** 2 == pytest.approx(expected, rel=1e-9)
-    x = moments.scaling("mse").apply(X)
+    scaling = moments.scaling(LOSSES["mse"])
+    assert scaling.scale**2 == pytest.approx(expected, rel=1e-9)
+    x = scaling.apply(X)
     assert_allclose(x.mean(0), 0, atol=1e-6)
     assert np.square(x).mean() == pytest.approx(1, rel=1e-5)
 
@@ -506,7 +508,7 @@ def test_offsets_do_not_drown_the_spread_of_float32_rows():
 def test_rows_that_are_all_equal_have_no_variance_whatever_their_number(value, dtype):
     X = np.full((30_000, 2), value, dtype=dtype) * [1, 3]
     moments = merged(X.astype(dtype), [7, 1000, 20_000])
-    scaling = moments.scaling("mse")
+    scaling = moments.scaling(LOSSES["mse"])
     assert moments.scatter == 0
     assert scaling.scale == 1
     assert not scaling.apply(X.astype(dtype)).any()
@@ -521,7 +523,7 @@ def test_rows_that_are_all_equal_have_no_variance_whatever_their_number(value, d
 @given(arrays(), st.sampled_from(["mse", "cosine"]))
 @example(np.array([[1e6 + 1.3e-7], [1e6 - 1.3e-7]]), "mse")
 def test_scaled_rows_are_of_size_one(X, loss):
-    scaling = merged(X, []).scaling(loss)
+    scaling = merged(X, []).scaling(LOSSES[loss])
     x = scaling.apply(X).astype(np.float64)
     if scaling.scale != 1:
         assert np.square(x).mean() == pytest.approx(1, rel=1e-4)
@@ -534,7 +536,7 @@ def test_scaled_rows_are_of_size_one(X, loss):
 @settings(deadline=None)
 @given(arrays(), st.sampled_from(["mse", "cosine", "bce"]))
 def test_undoing_a_scaling_gives_the_rows_back(X, loss):
-    scaling = merged(X, []).scaling(loss)
+    scaling = merged(X, []).scaling(LOSSES[loss])
     there_and_back = scaling.undo(scaling.apply(X))
     assert there_and_back.dtype == np.float32
     eps = np.finfo(np.float32).eps
@@ -546,8 +548,8 @@ def test_undoing_a_scaling_gives_the_rows_back(X, loss):
 def test_cosine_and_cross_entropy_leave_the_origin_where_it_is():
     moments = merged(data() + 3, [])
     for loss in ("cosine", "bce"):
-        assert not moments.scaling(loss).center.any()
-    assert moments.scaling("bce").scale == 1
+        assert not moments.scaling(LOSSES[loss]).center.any()
+    assert moments.scaling(LOSSES["bce"]).scale == 1
 
 
 @pytest.mark.filterwarnings("error")
@@ -560,6 +562,6 @@ def test_short_floats_are_scaled_as_what_they_are(scale):
 
 def test_one_scale_for_all_features_keeps_the_geometry():
     X = data() * [1, 10, 100, 1000]
-    x = merged(X, []).scaling("mse").apply(X)
+    x = merged(X, []).scaling(LOSSES["mse"]).apply(X)
     ratio = np.linalg.norm(x[1:] - x[0], axis=1) / np.linalg.norm(X[1:] - X[0], axis=1)
     assert_allclose(ratio, ratio[0], rtol=1e-5)

@@ -12,7 +12,13 @@ from sklearn.datasets import load_digits, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from skmixae.network import NetworkSpec, build_network
-from skmixae.objective import SCHEDULES, MixtureObjective, Reconstruction, Weights
+from skmixae.objective import (
+    LOSSES,
+    SCHEDULES,
+    MixtureObjective,
+    Reconstruction,
+    Weights,
+)
 from skmixae.training import (
     Batches,
     Moments,
@@ -43,7 +49,7 @@ def blobs(n=200, n_features=3):
 def batches_of(X, batch_size=32):
     moments = Moments()
     moments.update(X)
-    return Batches(Rows(X), moments.scaling("mse"), batch_size, CPU)
+    return Batches(Rows(X), moments.scaling(LOSSES["mse"]), batch_size, CPU)
 
 
 def make_network():
@@ -54,7 +60,9 @@ def make_network():
 def make_objective():
     weights = Weights(1.0, 0.1, 0.4, 0.0)
     return MixtureObjective(
-        Reconstruction("mse", 1.0), SCHEDULES["balanced"](weights), input_noise=0.5
+        Reconstruction(LOSSES["mse"], 1.0),
+        SCHEDULES["balanced"](weights),
+        input_noise=0.5,
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from skmixae.network import NetworkSpec, build_network
 from skmixae.objective import (
+    LOSSES,
     SCHEDULES,
     AdversarialConsistency,
     MixtureObjective,
@@ -458,7 +459,7 @@ def train_ours(seed, n_epochs=3, precision=torch.float32, monitor=None):
     network = build_network(spec, torch.Generator().manual_seed(7))
     X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     objective = MixtureObjective(
-        Reconstruction("mse", 1.0),
+        Reconstruction(LOSSES["mse"], 1.0),
         SCHEDULES["balanced"](Weights(1.0, 0.1, 0.4, 1.0)),
         input_noise=0.1,
         regularisers=[AdversarialConsistency(0.25)],

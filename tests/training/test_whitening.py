@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.sparse import csr_array
 
+from skmixae.objective import LOSSES
 from skmixae.training import (
     Moments,
     Rows,
@@ -33,9 +34,9 @@ def whitened(X, exponent, n_components=100, directions=False):
     rows = Rows(X)
     moments = Moments(directions=directions)
     moments.update(rows.take(slice(None)))
-    plain = moments.plain_scaling("mse")
+    plain = moments.plain_scaling(LOSSES["mse"])
     moments.axes, moments.beyond = principal_axes(rows, plain, n_components, exponent)
-    scaling = moments.scaling("mse")
+    scaling = moments.scaling(LOSSES["mse"])
     return scaling, scaling.apply(rows.take(slice(None)))
 
 
@@ -278,9 +279,9 @@ def test_what_is_beyond_the_axes_is_measured_on_the_steepest_of_them(exponent):
     X = correlated()
     moments = Moments()
     moments.update(X)
-    plain = moments.plain_scaling("mse")
+    plain = moments.plain_scaling(LOSSES["mse"])
     moments.axes, beyond = principal_axes(Rows(X), plain, 2, exponent)
-    excess = moments.scaling("mse").excess(X)
+    excess = moments.scaling(LOSSES["mse"]).excess(X)
     centred = (X - X.mean(0)) / plain.scale
     directions = np.linalg.svd(centred, full_matrices=False)[2]
     gain = np.linalg.norm(moments.axes, axis=0).max()
@@ -302,12 +303,12 @@ def test_of_rows_within_the_axes_nothing_is_beyond():
     X = np.c_[rng.normal(size=(300, 9)) * 10.0 ** -np.arange(9), np.full(300, 5.0)]
     moments = Moments()
     moments.update(X)
-    plain = moments.plain_scaling("mse")
+    plain = moments.plain_scaling(LOSSES["mse"])
     moments.axes, beyond = principal_axes(Rows(X), plain, 100, 1.0)
-    excess = moments.scaling("mse").excess(X)
+    excess = moments.scaling(LOSSES["mse"]).excess(X)
     assert moments.axes.shape[1] < 9
     within = X.copy()
     within[:, moments.axes.shape[1] :] = X[:, moments.axes.shape[1] :].mean(0)
     assert (excess >= 0).all()
-    assert moments.scaling("mse").excess(within).max() < 1e-3
+    assert moments.scaling(LOSSES["mse"]).excess(within).max() < 1e-3
     assert_allclose(excess.mean(), beyond, atol=1e-3)
