@@ -33,6 +33,7 @@ from . import _parameters as parameters
 from ._callbacks import CallbackSupportMixin, FitMonitor
 from ._fitting import conclude, fit_once, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
+from ._portable import FITTED
 from ._problem import (
     Problem,
     check_unchanged,
@@ -47,28 +48,9 @@ from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import LOSSES, Reconstruction
 from .training import Agglomeration, Moments, Rows, TrainingRun
 
-# Fitted attributes, which an error in fit leaves as they were.
-_FITTED = (
-    "module_",
-    "labels_",
-    "history_",
-    "n_iter_",
-    "cluster_sizes_",
-    "expert_sizes_",
-    "objective_",
-    "init_",
-    "expert_labels_",
-    "expert_children_",
-    "expert_distances_",
-    "n_features_in_",
-    "feature_names_in_",
-    "input_shape_",
-    "_network_spec",
-    "_moments",
-    "_fitted_loss",
-    "_stream",
-)
-
+# Fitted attributes, which an error in fit leaves as they were: those of a file, which
+# has the arrays of the module in its place.
+_FITTED = {"module_", *FITTED}
 # Where a warning comes from is not within these.
 _LIBRARIES = ("skmixae.", "sklearn.")
 # Numbers are taken in the type that they have, and cast a batch at a time.

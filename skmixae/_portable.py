@@ -207,8 +207,8 @@ def _has(value: Any, names: Any) -> bool:
     return isinstance(value, dict) and value.keys() == set(names)
 
 
-# The attributes that a file may set, and what each must be. The first nine are needed.
-FITTED: dict[str, Callable[[Any], bool]] = {
+# The attributes that prediction needs, and what each must be in a file.
+_NEEDED: dict[str, Callable[[Any], bool]] = {
     "n_features_in_": _is_count,
     "input_shape_": _is_shape,
     "_fitted_loss": lambda v: v in list(LOSSES),
@@ -218,6 +218,10 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "expert_labels_": lambda v: _is_vector(v, "i"),
     "expert_children_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "i",
     "expert_distances_": lambda v: _is_vector(v, "f"),
+}
+# All that a file may set.
+FITTED = {
+    **_NEEDED,
     "feature_names_in_": lambda v: _is_vector(v, "O") and _are_texts(v),
     "labels_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind in "iu",
     "history_": lambda v: _is_vector(v, "V"),
@@ -233,7 +237,6 @@ FITTED: dict[str, Callable[[Any], bool]] = {
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
     ),
 }
-_NEEDED = list(FITTED)[:9]
 
 
 def check_fitted(fitted: dict[str, Any]) -> None:
