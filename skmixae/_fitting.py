@@ -29,6 +29,7 @@ from .training import (
     TrainingDiverged,
     TrainingPlan,
     TrainingRun,
+    Validation,
     agglomerate,
     as_probabilities,
     fed_threads,
@@ -88,7 +89,7 @@ class _Fit:
         self.seed, self.monitor, self.clusters = seed, monitor, clusters
         self.randomness = Randomness.from_seed(seed, problem.device)
         self.everything = problem.batches(rows, moments).holding()
-        self.batches, self.validation = _split(
+        self.batches, self.held_out = _split(
             self.everything, problem.validation_fraction, self.randomness.rows
         )
         self.run = TrainingRun()
@@ -115,7 +116,7 @@ class _Fit:
         if problem.spec.n_experts > problem.n_clusters:
             plan, refining = plan.refined(problem.refinement)
         n_taught = len(self.run.history)
-        self._phase(plan, objective, self.validation)
+        self._phase(plan, objective, self._validation(objective))
         if refining is not None and self.run.stopped != "callback":
             n_epochs = len(self.run.history) - n_taught
             self.tree = self._merged()
@@ -123,7 +124,7 @@ class _Fit:
             clusters = clusters.to(problem.device)
             settled = objective.schedule.settled(plan.progress(n_epochs - 1))
             refined = replace(objective, clusters=clusters, schedule=settled)
-            self._phase(refining, refined, self.validation, clusters)
+            self._phase(refining, refined, self._validation(refined), clusters)
 
     def note(self, run: TrainingRun) -> None:
         """Take note of a phase, on top of those before it."""
@@ -149,7 +150,7 @@ class _Fit:
         self,
         plan: TrainingPlan,
         objective: Objective,
-        validation: Batches | None = None,
+        validation: Validation | None = None,
         clusters: Tensor | None = None,
     ) -> None:
         if plan.max_epochs and self.run.stopped != "callback":
@@ -159,6 +160,11 @@ class _Fit:
                 validation=validation, monitor=self.monitor,
             )  # fmt: skip
             self.note(run)
+
+    def _validation(self, objective: MixtureObjective) -> Validation | None:
+        """Return how an objective is watched, if rows are held out."""
+        held_out = self.held_out
+        return None if held_out is None else Validation(objective.evaluate, held_out)
 
     def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
         """Return the proportions (k,) of the clusters that training starts from."""

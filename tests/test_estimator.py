@@ -536,7 +536,7 @@ def test_held_out_rows_are_not_trained_on(monkeypatch):
     train = skmixae._fitting.train
 
     def spy(network, objective, batches, *args, validation=None, **kwargs):
-        seen.append((set(batches.subset), set(validation.subset)))
+        seen.append((set(batches.subset), set(validation.batches.subset)))
         return train(
             network, objective, batches, *args, validation=validation, **kwargs
         )

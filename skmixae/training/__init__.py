@@ -18,6 +18,7 @@ from .loop import (
     TrainingDiverged,
     TrainingPlan,
     TrainingRun,
+    Validation,
     train,
     train_epoch,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "TrainingPlan",
     "TrainingRun",
     "TrainingStep",
+    "Validation",
     "Whitening",
     "agglomerate",
     "as_probabilities",

@@ -468,7 +468,3 @@ class Teaching:
             total = total + weight * expected(target, divergence)
         terms = step.terms._replace(total=total, objective=total.detach())
         return step._replace(terms=terms)
-
-    def evaluate(self, network: Network, x: Tensor) -> Step:
-        """Evaluate as the objective that comes after."""
-        return self.objective.evaluate(network, x)

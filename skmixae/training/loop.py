@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -226,6 +227,21 @@ class Record:
         return dict(zip(self.names, means.tolist(), strict=True))
 
 
+class Validation(NamedTuple):
+    """Rows that are held out, and what evaluates them."""
+
+    evaluate: Callable[[Any, Tensor], Any]  # a batch of them; returns ``terms``
+    batches: Batches
+
+    def terms(self, network: nn.Module) -> dict[str, float]:
+        """Return the mean terms over the batches, in evaluation mode."""
+        network.eval()
+        record = Record()
+        for _, x in self.batches.in_order():
+            record.note(self.evaluate(network, x).terms, len(x))
+        return record.means()
+
+
 class Snapshot:
     """A copy of the best weights, kept beside the network and written in place."""
 
@@ -252,7 +268,7 @@ def train(
     *,
     n_experts: int,
     clusters: Tensor | None = None,
-    validation: Batches | None = None,
+    validation: Validation | None = None,
     monitor: Monitor | None = None,
 ) -> TrainingRun:
     """Train until the plan says stop; the network is left with its best weights.
@@ -281,7 +297,7 @@ def train(
             )
             monitored = terms["objective"]
             if validation is not None:
-                monitored = evaluate(network, objective, validation)["objective"]
+                monitored = validation.terms(network)["objective"]
                 terms["validation_objective"] = monitored
             run.history.append(EpochReport(terms, rate, *book.close()))
             if monitored < run.best_objective - plan.tol:
@@ -319,17 +335,6 @@ def train_epoch(
     for index, x in batches.shuffled(order):
         record.note(step(index, x, progress), len(x))
     _check_finite(network, record.table(), record.names, epoch)
-    return record.means()
-
-
-def evaluate(
-    network: nn.Module, objective: Objective, batches: Batches
-) -> dict[str, float]:
-    """Return the mean terms over the batches, in evaluation mode."""
-    network.eval()
-    record = Record()
-    for _, x in batches.in_order():
-        record.note(objective.evaluate(network, x).terms, len(x))
     return record.means()
 
 

@@ -35,9 +35,6 @@ class Objective(Protocol):
     ) -> Any:
         """Return ``terms``, scalars whose first is minimised, and an assignment."""
 
-    def evaluate(self, network: Any, x: Tensor) -> Any:
-        """Return the same without a gradient."""
-
 
 class Book(Protocol):
     """Somebody who takes note of assignments."""

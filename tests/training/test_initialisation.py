@@ -328,15 +328,6 @@ def test_history_of_teaching_has_the_terms_of_the_objective():
     assert trained.history[0].terms["consistency"] == 0
 
 
-def test_validation_while_teaching_is_that_of_the_objective():
-    X, labels = blobs()
-    objective, network = make_objective(), make_network().eval()
-    start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
-    x = torch.from_numpy(X)
-    found = Teaching(objective, start).evaluate(network, x).terms
-    assert found == objective.evaluate(network, x).terms
-
-
 def test_integer_rows_are_labelled_too():
     X = (10 * blobs()[0]).astype(np.int64)
     scaling = Scaling(np.zeros(3), 10.0)

@@ -27,6 +27,7 @@ from skmixae.training import (
     TrainingDiverged,
     TrainingPlan,
     TrainingRun,
+    Validation,
     train,
 )
 
@@ -276,7 +277,7 @@ def test_a_monitor_is_told_of_every_epoch_and_may_stop():
 
 def test_validation_rows_decide_which_epoch_is_the_best():
     objective = Scripted([3, 2, 1], validation=[1, 0, 2])
-    validation = batches().narrowed(np.arange(15))
+    validation = Validation(objective.evaluate, batches().narrowed(np.arange(15)))
     network, trained = run(objective, validation=validation)
     assert trained.best_epoch == 1
     assert network.weight.item() == pytest.approx(-0.1 * STEPS * 2)
@@ -292,7 +293,8 @@ def test_a_validated_epoch_trains_on_in_training_mode():
             assert network.training
             return super().step(network, *args)
 
-    run(Strict([2, 1], validation=[2, 1]), validation=batches())
+    objective = Strict([2, 1], validation=[2, 1])
+    run(objective, validation=Validation(objective.evaluate, batches()))
 
 
 def test_a_run_after_another_counts_its_epochs_on():
