@@ -173,8 +173,8 @@ class MixAEClustering(
         The most principal directions that are kept. "auto" is 100, and in rows of more
         than 50 features no more than have 90 % of the variance, but two for each
         cluster, and 20: K classes that a network was taught are apart in K - 1. Weak
-        ones are left out, too, where they are most and rows are noise along them: one
-        Gaussian that is round.
+        ones are left out, too, where they are most and rows are noise along them, one
+        Gaussian that is round; but not where rows are to be drawn (`expert`).
     directions : bool or "auto", default="auto"
         Whether whitened rows count by their direction alone: they are not centred, and
         brought to one length. "auto" is True where nine in ten values of X are zero,

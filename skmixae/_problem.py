@@ -270,11 +270,21 @@ def resolve_moments(
         )
         moments.axes, beyond = principal_axes(
             rows, scaling, most, power, share=share, least=least,
-            # Words that are rare are no noise, whatever they look like.
-            noise=directions or not is_named(e.n_components, "auto"),
+            noise=keeps_noise(e, directions),
         )  # fmt: skip
         moments.beyond = 0.0 if directions else beyond
     return moments
+
+
+def keeps_noise(estimator: Any, directions: bool) -> bool:
+    """Tell whether directions are kept along which rows are as noise is.
+
+    If directions are asked for. Words that are rare are no noise, whatever they look
+    like; and rows that are drawn have as much of it as others.
+    """
+    e = estimator
+    is_asked = not is_named(e.n_components, "auto")
+    return is_asked or directions or e.expert != "plain"
 
 
 def resolve_problem(

@@ -59,6 +59,15 @@ def test_rows_drawn_are_like_those_of_their_cluster(fitted):
         assert 0.1 < rows[labels == cluster].std(0).max() < 3  # of rows, .8
 
 
+def test_rows_drawn_have_the_noise_of_rows(fitted):
+    """Which plain experts are not asked to reconstruct."""
+    assert fitted._moments.axes.shape == (6, 6)
+    assert small(max_epochs=1).fit(X)._moments.axes.shape == (6, 2)
+    rows, labels = fitted.sample(2000, random_state=0)
+    within = [rows[labels == c] - rows[labels == c].mean(0) for c in range(3)]
+    assert np.linalg.matrix_rank(np.concatenate(within), tol=1.0) > 2
+
+
 def test_clusters_are_drawn_by_their_sizes(fitted):
     _, labels = fitted.sample(6000, random_state=1)
     shares = np.bincount(labels, minlength=3) / 6000

@@ -137,7 +137,8 @@ EFFECTS = {
     "sample_entropy_weight": (0.7, {}),
     "batch_entropy_weight": (0.0, {}),
     "entropy_schedule": ("anneal", {}),
-    "cluster_sizes": ([0.6, 0.3, 0.1], {}),
+    # Once assignments are sure.
+    "cluster_sizes": ([0.6, 0.3, 0.1], {"max_epochs": 40}),
     "consistency": (None, {}),
     "consistency_weight": (0.0, {}),
     "start_weight": (1.0, {"init": "kmeans"}),
