@@ -197,8 +197,8 @@ class MixtureObjective:
         """
         if self.sizes is None:
             return terms.batch_entropy(shares)
-        even = torch.full_like(self.sizes, 1 / len(self.sizes))
-        return terms.size_agreement(shares, torch.lerp(even, self.sizes, sure))
+        asked = sure * self.sizes + (1 - sure) / len(self.sizes)
+        return terms.size_agreement(shares, asked)
 
     def _distillation(self, errors: Tensor, log_merged: Tensor) -> Tensor:
         """Return how far an assignment (b, c) is from what errors (b, k) say."""
