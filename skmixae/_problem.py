@@ -19,6 +19,7 @@ from ._parameters import (
     WIDE_ROWS,
     asked_shape,
     automatic_starts,
+    check_architecture,
     check_start,
     fewest_steps,
     is_held,
@@ -28,7 +29,6 @@ from ._parameters import (
     layer_sizes,
     may_find_shape,
     resolve_active,
-    resolve_architecture,
     resolve_assignment,
     resolve_balance,
     resolve_components,
@@ -396,13 +396,13 @@ def resolve_reading(estimator: Any, rows: Rows, moments: Moments) -> Reading:
     e, axes = estimator, moments.axes  # of rows that are whitened
     asked = asked_shape(e.input_shape, moments.shape)
     shape = resolve_shape(asked, rows.n_features)
-    architecture = resolve_architecture(e.architecture, shape)
+    check_architecture(e.architecture, shape)
     return Reading(
         shape=shape,
         width=None if axes is None else axes.shape[1],
-        architecture=architecture,
-        image=is_image(shape, architecture),
-        series=is_series(asked, shape, architecture),
+        architecture=e.architecture,
+        image=is_image(shape, e.architecture),
+        series=is_series(asked, shape, e.architecture),
     )
 
 

@@ -57,6 +57,6 @@ def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
         "consistency": None,
         "assignment_input": "latents",
         "entropy_schedule": "anneal",
-        "architecture": "conv2d" if is_image else "auto",
+        "architecture": "conv2d" if is_image else "mlp",
     }
     return MixAEClustering(n_clusters, **(settings | parameters))

@@ -33,7 +33,7 @@ class Linear(torch.nn.Module):
         self.decode = torch.nn.Linear(latent_dim, n)
 
 
-@pytest.mark.parametrize("architecture", ["auto", "conv2d"])
+@pytest.mark.parametrize("architecture", ["mlp", "conv2d"])
 def test_images_that_are_recognised_are_those_whose_shape_is_given(architecture):
     found = small(architecture=architecture).fit(X)
     given = small(architecture=architecture, input_shape=(8, 8)).fit(X)

@@ -25,7 +25,7 @@ class Mixture(BaseEstimator):
     def __init__(self, n_clusters, n_features, *, input_shape=None, n_epochs=5):
         self.n_clusters, self.n_features_in_ = n_clusters, n_features
         self.input_shape_ = (n_features,) if input_shape is None else input_shape
-        self.architecture = "auto"
+        self.architecture = "mlp"
         fields = ["total", "reconstruction", "sample_entropy", "batch_entropy"]
         self.history_ = np.zeros(
             n_epochs,
@@ -92,7 +92,7 @@ LOOKS = {
 def test_every_cluster_has_its_block(look, n_clusters):
     n_features, input_shape, architecture = LOOKS[look]
     model = Mixture(n_clusters, n_features, input_shape=input_shape)
-    model.architecture = architecture or "auto"
+    model.architecture = architecture or "mlp"
     X = rows_of(n_clusters, n_features)
     display = ClusterSamplesDisplay.from_estimator(model, X)
     display.figure_.draw_without_rendering()
@@ -109,7 +109,7 @@ def test_every_cluster_has_its_block(look, n_clusters):
 def test_blocks_and_their_headings_do_not_overlap(look, n_clusters):
     n_features, input_shape, architecture = LOOKS[look]
     model = Mixture(n_clusters, n_features, input_shape=input_shape)
-    model.architecture = architecture or "auto"
+    model.architecture = architecture or "mlp"
     X = rows_of(n_clusters, n_features)
     display = ClusterSamplesDisplay.from_estimator(model, X, n_samples=3)
     display.figure_.draw_without_rendering()

@@ -77,6 +77,14 @@ def _uneven_images(name: str) -> Parts:
     return rows[kept], classes[kept], shape
 
 
+def _tinted_images(name: str) -> Parts:
+    """Give each image a colour of its own, one channel after the other."""
+    rows, classes, shape = stored(name)
+    n, (height, width) = len(rows), shape
+    colours = np.random.RandomState(0).uniform(0.2, 1, (n, 3, 1)).astype(np.float32)
+    return (rows[:, None] * colours).reshape(n, -1), classes, (3, height, width)
+
+
 def _drawn_letters() -> Parts:
     from benchmarks.quality.letters import drawn_letters  # needs matplotlib's fonts
 
@@ -110,6 +118,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "aniso": partial(scaled, _sheared_blobs),
     "digits_uneven": partial(_uneven_images, "digits"),
     "usps_uneven": partial(_uneven_images, "usps"),
+    "usps_tinted": partial(_tinted_images, "usps"),
     "drawn_letters": _drawn_letters,
     "usps_embedded": embedded_usps,
     "letters_embedded": embedded_letters,

@@ -2,8 +2,8 @@
 
 from .constraints import CONSTRAINTS
 from .experts import (
+    check_architecture,
     resolve_active,
-    resolve_architecture,
     resolve_assignment,
     resolve_experts,
     resolve_latent_dim,
@@ -54,6 +54,7 @@ __all__ = [
     "WIDE_ROWS",
     "asked_shape",
     "automatic_starts",
+    "check_architecture",
     "check_start",
     "device_at_hand",
     "fewest_steps",
@@ -64,7 +65,6 @@ __all__ = [
     "layer_sizes",
     "may_find_shape",
     "resolve_active",
-    "resolve_architecture",
     "resolve_assignment",
     "resolve_balance",
     "resolve_components",

@@ -21,7 +21,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_experts": [POSITIVE_INT, StrOptions({"auto"}), None],
     "n_active": [POSITIVE_INT],
     "latent_dim": [POSITIVE_INT, StrOptions({"auto"})],
-    "architecture": [StrOptions({"auto", *ARCHITECTURES}), callable],
+    "architecture": [StrOptions(set(ARCHITECTURES)), callable],
     "expert": [StrOptions(set(EXPERT_KINDS))],
     "hidden_layer_sizes": SIZES,
     "conv_channels": SIZES,

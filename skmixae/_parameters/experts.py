@@ -18,10 +18,8 @@ MORE_EXPERTS, ROWS_FOR_MORE = 4, 1000
 ORDERED_FOR_AN_EXPERT = 25
 
 
-def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
-    """Return the architecture's name or factory, or raise where the shape is wrong."""
-    if architecture == "auto":
-        return "conv2d" if len(shape) == 3 else "mlp"
+def check_architecture(architecture: Any, shape: tuple[int, ...]) -> None:
+    """Raise where rows are not of a shape that an architecture reads."""
     if architecture in SHAPES and len(shape) not in SHAPES[architecture]:
         wanted = {
             "conv1d": "(length,) or (channels, length)",
@@ -31,7 +29,6 @@ def resolve_architecture(architecture: Any, shape: tuple[int, ...]) -> Any:
             f"architecture={architecture!r} needs the 'input_shape' parameter as "
             f"{wanted}. Got {shape if len(shape) > 1 else None}."
         )
-    return architecture
 
 
 def resolve_assignment(sizes: Any, reads: str, architecture: Any) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ def may_find_shape(estimator: Any) -> bool:
     asked = (e.input_shape, e.whitening, e.n_components, e.directions)
     return (
         all(is_named(value, "auto") for value in asked)
-        and e.architecture in ("auto", "mlp", "conv2d")
+        and e.architecture in ("mlp", "conv2d")
         and e.n_active == 1  # sums were tried as vectors alone
     )
 
