@@ -215,7 +215,8 @@ class MixAEClustering(
         the sizes of the clusters that training starts from: an estimate, which large
         and small clusters survive. "auto" is that for crowded rows (see ``init``) that
         start from clusters with an expert each, and for the starts "round", "centres",
-        "uneven", "plain", "latent_classes" and "topics"; else None.
+        "uneven", "plain", "latent_classes" and "topics", and where small tables try the
+        graph and k-means, and both see much the same clusters; else None.
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small

@@ -17,6 +17,7 @@ from ._parameters import (
     JUDGED_BALANCE,
     MARGIN,
     WIDE_ROWS,
+    Starts,
     asked_shape,
     automatic_starts,
     check_architecture,
@@ -305,10 +306,11 @@ def resolve_problem(
     reading = resolve_reading(e, rows, moments)
     sums = resolve_active(e) > 1
     goes_on = spec is not None
-    init, *others = ["random"]
+    starts = Starts(("random",))
     if not goes_on:
         choose = choose_stream_start if is_chunk else choose_starts
-        init, *others = choose(e, rows, moments)
+        starts = choose(e, rows, moments)
+    init, *others = starts.in_turn
     crowded = is_crowded(e, rows, moments, init, *others)
     network = resolve_spec(
         e,
@@ -327,7 +329,7 @@ def resolve_problem(
         e.cluster_sizes,
         None if goes_on else start,
         # A stream goes on with what its first chunk came to.
-        crowded=crowded or (is_chunk and goes_on),
+        kept=crowded or starts.tell_sizes or (is_chunk and goes_on),
         one_each=one_each and k > 1 and not sums,
     )
     # By a start, unless experts are to spare, which it gives a few of each cluster, or
@@ -446,16 +448,16 @@ def resolve_plan(
     )
 
 
-def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ...]:
+def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> Starts:
     """Return ``init``; of "auto", the names of the starts that suit the rows."""
     e, k = estimator, int(estimator.n_clusters)
     if not is_named(e.init, "auto"):
         check_start(e.init, moments.lowest)
-        return (e.init,)
+        return Starts((e.init,))
     if k == 1:
-        return ("random",)
+        return Starts(("random",))
     if e.n_active > 1:
-        return ("kmeans",)
+        return Starts(("kmeans",))
     scaling = moments.scaling(LOSSES[e.reconstruction_loss])
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
     # An expert is a Gaussian, a part ...: of some to spare each would be some of one.
@@ -473,12 +475,13 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any, ..
     )
 
 
-def choose_stream_start(estimator: Any, rows: Rows, moments: Moments) -> tuple[Any]:
+def choose_stream_start(estimator: Any, rows: Rows, moments: Moments) -> Starts:
     """Return the start of a stream; to "auto" a first chunk of few rows shows none."""
     e = estimator
     if is_named(e.init, "auto") and len(rows) < CHUNK_ROWS * e.n_clusters:
-        return ("random",)
-    return (choose_starts(e, rows, moments)[0],)  # one network has one start
+        return Starts(("random",))
+    starts = choose_starts(e, rows, moments)
+    return starts._replace(in_turn=starts.in_turn[:1])  # one network has one start
 
 
 def is_crowded(

@@ -184,6 +184,10 @@ class Said(NamedTuple):
     indicators: bool = False
     classes: bool = False
     categories: bool = False
+    sizes: bool = False
+
+    def tells_sizes(self):
+        return self.sizes
 
     def are_indicators(self):
         return self.indicators
@@ -259,7 +263,16 @@ def test_what_rows_say_of_themselves_decides_the_start(width, said, spare, start
     """Without anything said, each cluster may not have one expert by itself."""
     one_each, said = said is not None, said or Said(0.0, True, True, True)
     asked = {"one_each": one_each, "spare": spare, "words": False, "counts": False}
-    assert automatic_starts(width, 20, said, **asked) == starts
+    assert automatic_starts(width, 20, said, **asked) == (starts, False)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_sizes_are_told_where_the_graph_and_k_means_are_both_tried(said):
+    asked = {"one_each": True, "words": False, "counts": False}
+    said = Said(0.006, sizes=said)
+    found = automatic_starts(2, 2, said, spare=False, **asked)
+    assert found == (("spectral", "kmeans"), said.sizes)
+    assert not automatic_starts(2, 2, said, spare=True, **asked).tell_sizes
 
 
 @pytest.mark.parametrize(
@@ -281,7 +294,7 @@ def test_crowded_rows_start_from_k_means(
     asked = {"counts": counts, "words": False, "spare": spare}
     for one_each in (True, False):
         found = automatic_starts(width, directions, said, one_each=one_each, **asked)
-        assert found == starts
+        assert found == (starts, False)
 
 
 def test_values_that_repeat_are_no_gaussians():
@@ -630,6 +643,37 @@ def test_of_several_starts_the_most_even_is_not_for_that_the_best():
     model.set_params(init="kmeans", n_init=2)  # seeds of one start
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert problem.judging == problem.weights
+
+
+# -- sizes that the start tells ----------------------------------------------------
+
+
+def few_with_tails():
+    """Some 280 rows in three clusters unlike in size, with odd ones between them."""
+    rng, y = RandomState(2), np.repeat([0, 1, 2], [200, 60, 20])
+    return rng.standard_t(2.5, (len(y), 3)) + 5 * np.eye(3)[y], y
+
+
+@pytest.mark.parametrize(
+    ("X", "k", "expected"),
+    [
+        (few_with_tails()[0], 3, True),
+        (RINGS, 2, False),
+        (TAILED, 2, False),
+        (CLOUD, 3, False),
+        (CLOUD[:9], 2, False),  # no graph
+    ],
+)
+def test_sizes_are_told_by_what_the_graph_and_k_means_see_alike(X, k, expected):
+    assert Evidence(batches(X), k).tells_sizes() is expected
+
+
+def test_auto_keeps_sizes_that_are_told():
+    X, y = few_with_tails()
+    model = small(max_epochs="auto", n_experts="auto").fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.85
+    evened = model.set_params(cluster_sizes=None).fit(X)
+    assert adjusted_rand_score(y, evened.labels_) < 0.6
 
 
 # -- holding to the start --------------------------------------------------------

@@ -64,18 +64,19 @@ def resolve_sizes(
 
 
 def resolve_evenness(
-    cluster_sizes: Any, start: Any, *, crowded: bool, one_each: bool
+    cluster_sizes: Any, start: Any, *, kept: bool, one_each: bool
 ) -> bool:
     """Return whether clusters are to be no more even than at the start, or raise.
 
-    ``start`` is None where training goes on from clusters that there are already, and
-    ``one_each`` tells whether there are some, with an expert each.
+    ``start`` is None where training goes on from clusters that there are already,
+    ``kept`` tells whether "auto" keeps the sizes of any start, and ``one_each`` whether
+    there are clusters, with an expert each.
     """
     started = not is_named(start, "random")
     if is_named(cluster_sizes, "auto"):
         named = isinstance(start, str) and start in STARTS
-        kept = named and STARTS[start].keeps_sizes
-        return started and one_each and (crowded or kept)
+        kept = kept or (named and STARTS[start].keeps_sizes)
+        return started and one_each and kept
     if not isinstance(cluster_sizes, str):
         return False
     if not started:

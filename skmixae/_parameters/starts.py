@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,13 @@ FEW_DIRECTIONS = 20
 # decided alone. From another start than the first, the objective must be lower by more
 # than seeds differ.
 JUDGED_BALANCE, MARGIN = 0.125, 0.05
+
+
+class Starts(NamedTuple):
+    """What training starts from, and what is known of it."""
+
+    in_turn: tuple[Any, ...]  # which restarts try
+    tell_sizes: bool = False  # whether clusters are as large as theirs
 
 
 def resolve_restarts(
@@ -84,7 +91,7 @@ def automatic_starts(
     words: bool,
     one_each: bool,
     spare: bool,
-) -> tuple[str, ...]:
+) -> Starts:
     """Return the starts that suit rows of a width, None if not whitened.
 
     They depend on the directions that are kept of them, on what they say of themselves,
@@ -93,19 +100,21 @@ def automatic_starts(
     experts to ``spare``.
     """
     if width is None:
-        return ("random",)
+        return Starts(("random",))
     wide = width > WIDE_ROWS
     words = words and counts
     shown = shown_start(evidence, wide=wide, words=words) if one_each else None
     if shown is not None:
-        return (shown,)
+        return Starts((shown,))
     if wide and (counts or not spare):
-        return ("kmeans",)
+        return Starts(("kmeans",))
     crowds = spare and (wide or n_directions > FEW_DIRECTIONS)
     if crowds and not evidence.graph_is_even():
-        return ("kmeans",)
+        return Starts(("kmeans",))
     nearly = one_each and evidence.share_between_parts() <= NEARLY_PARTS
-    return ("spectral",) if spare or nearly else ("spectral", "kmeans")
+    if spare or nearly:
+        return Starts(("spectral",))
+    return Starts(("spectral", "kmeans"), evidence.tells_sizes())
 
 
 def shown_start(evidence: Evidence, *, wide: bool, words: bool) -> str | None:
