@@ -216,7 +216,9 @@ class MixAEClustering(
         and small clusters survive. "auto" is that for crowded rows (see ``init``) that
         start from clusters with an expert each, and for the starts "round", "centres",
         "uneven", "plain", "latent_classes" and "topics", and where small tables try the
-        graph and k-means, and both see much the same clusters; else None.
+        graph and k-means, and both see much the same clusters; else None. `partial_fit`
+        and ``warm_start`` then keep the sizes of what they go on from, whichever the
+        start was, unless that was "random".
     consistency : str, object, callable, list of these or None, default="auto"
         Changes of a row that must not change its assignment: "adversarial", a small
         step in the worst direction (virtual adversarial training); "affine", small
@@ -739,7 +741,11 @@ class MixAEClustering(
         seed = _seeds(self.random_state, 1)[0] if left is None else left["seed"]
         network = new_network(problem, seed) if first else deepcopy(self.module_)
         stream = Stream(problem, network.to(problem.device), seed)
-        return stream if left is None else stream.restore(left)
+        if left is not None:
+            return stream.restore(left)
+        if not first and self.init_ != "random":
+            stream.keep_sizes(problem, self.cluster_sizes_)
+        return stream
 
     # -- what a fitted mixture says of rows --------------------------------------
 

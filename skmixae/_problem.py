@@ -328,8 +328,11 @@ def resolve_problem(
     as_even_as_start = resolve_evenness(
         e.cluster_sizes,
         None if goes_on else start,
-        # A stream goes on with what its first chunk came to.
-        kept=crowded or starts.tell_sizes or (is_chunk and goes_on),
+        # A stream goes on with what its first chunk came to, a fit with what it started
+        # from.
+        kept=crowded
+        or starts.tell_sizes
+        or (goes_on and (is_chunk or e.init_ != "random")),
         one_each=one_each and k > 1 and not sums,
     )
     # By a start, unless experts are to spare, which it gives a few of each cluster, or

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ._fitting import TEACHING_SHARE, evenness, find_start
 from ._outcome import Candidate, Watch
@@ -60,8 +61,7 @@ class Stream:
         start = find_start(problem, batches, self.seed)
         if start is None:
             return
-        if problem.as_even_as_start:
-            self.evenness = evenness(start.mean(0))
+        self.keep_sizes(problem, start.mean(0))
         lessons, _ = problem.plan.split(TEACHING_SHARE)
         target = torch.from_numpy(start).to(problem.device)
         threads = fed_threads(self.network, problem.batch_size)
@@ -74,6 +74,11 @@ class Stream:
                 Randomness.from_seed(self.seed, problem.device),
                 n_experts=problem.spec.n_experts,
             )
+
+    def keep_sizes(self, problem: Problem, sizes: NDArray[np.floating]) -> None:
+        """Reward no clusters that are more even than these (k,), if sizes are kept."""
+        if problem.as_even_as_start:
+            self.evenness = evenness(sizes)
 
     def train(self, problem: Problem, rows: Rows, moments: Moments) -> EpochReport:
         """Pass once over a chunk."""

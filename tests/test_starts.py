@@ -791,6 +791,16 @@ def test_a_warm_start_is_as_even_as_what_it_goes_on_from(monkeypatch):
     assert_allclose(np.sort(seen.pop()), np.sort(before))
 
 
+@pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
+def test_clusters_that_a_fit_started_from_stay_as_unlike_in_size(way):
+    X, y = unlike(20)
+    model = small(n_clusters=5, max_epochs="auto", warm_start=True).fit(X)
+    assert model.init_ == "mixture"
+    for _ in range(3 if way == "warm_start" else 20):
+        model = model.partial_fit(X) if way == "partial_fit" else model.fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.99
+
+
 def test_auto_estimates_sizes_where_wide_rows_start_from_clusters(monkeypatch):
     seen = []
     evenness = _fitting.evenness
