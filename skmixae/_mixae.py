@@ -40,6 +40,7 @@ from ._problem import (
     new_network,
     resolve_moments,
     resolve_problem,
+    was_shown_clusters,
 )
 from ._stream import Stream
 from .consistency import Change
@@ -124,8 +125,8 @@ class MixAEClustering(
         10, or one less than the number of features where those are few.
     architecture : {"mlp", "conv2d", "conv1d"} or callable, default="mlp"
         The kind of experts: fully connected, convolutional over images or over series.
-        Of images, with colours or without, the first find better clusters in a fraction
-        of the time, as ``consistency`` moves them, unless they are as small as 8 x 8. A
+        Of images, with colours or without, the first find clusters that are as good or
+        better in a fraction of the time, as ``consistency`` moves them. A
         callable ``factory(input_shape, latent_dim)`` returns one expert, a
         ``torch.nn.Module`` with methods ``encode(rows)``, from (b, \*input_shape) to
         (b, latent_dim), and ``decode(latents)`` back; it is called K times.
@@ -215,8 +216,8 @@ class MixAEClustering(
         the sizes of the clusters that training starts from: an estimate, which large
         and small clusters survive. "auto" is that for crowded rows (see ``init``) that
         start from clusters with an expert each, and for the starts "round", "centres",
-        "uneven", "plain", "latent_classes" and "topics", and where small tables try the
-        graph and k-means, and both see much the same clusters; else None. `partial_fit`
+        "uneven", "plain", "latent_classes" and "topics", and for small tables of which
+        the graph and k-means see much the same clusters; else None. `partial_fit`
         and ``warm_start`` then keep the sizes of what they go on from, whichever the
         start was, unless that was "random".
     consistency : str, object, callable, list of these or None, default="auto"
@@ -344,7 +345,8 @@ class MixAEClustering(
           clusters have at most half of the entropy of those of k-means ("round");
         - rows are crowded ("kmeans");
         - there are experts to spare, or less than 0.5 % of the edges are between
-          clusters ("spectral").
+          clusters, or k-means sees much the same clusters, of an adjusted Rand index
+          above 0.6 ("spectral").
 
         Else restarts take turns between "spectral" and "kmeans", which must have an
         objective lower by 0.05. For sums (``n_active``) it is "kmeans", whose centres
@@ -743,7 +745,7 @@ class MixAEClustering(
         stream = Stream(problem, network.to(problem.device), seed)
         if left is not None:
             return stream.restore(left)
-        if not first and self.init_ != "random":
+        if not first and was_shown_clusters(self):
             stream.keep_sizes(problem, self.cluster_sizes_)
         return stream
 

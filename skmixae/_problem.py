@@ -332,7 +332,7 @@ def resolve_problem(
         # from.
         kept=crowded
         or starts.tell_sizes
-        or (goes_on and (is_chunk or e.init_ != "random")),
+        or (goes_on and (is_chunk or was_shown_clusters(e))),
         one_each=one_each and k > 1 and not sums,
     )
     # By a start, unless experts are to spare, which it gives a few of each cluster, or
@@ -485,6 +485,14 @@ def choose_stream_start(estimator: Any, rows: Rows, moments: Moments) -> Starts:
         return Starts(("random",))
     starts = choose_starts(e, rows, moments)
     return starts._replace(in_turn=starts.in_turn[:1])  # one network has one start
+
+
+def was_shown_clusters(fitted: Any) -> bool:
+    """Tell whether a fitted estimator did not start at random, if it knows.
+
+    What a callback is given in the course of a fit does not.
+    """
+    return getattr(fitted, "init_", "random") != "random"
 
 
 def is_crowded(

@@ -818,7 +818,7 @@ def test_one_cluster_works_in_every_way(schedule, consistency, init):
 def test_images_and_series_of_every_shape_work():
     rows = RNG.random((20, 36))
     for shape, architecture in [
-        ((6, 6), "auto"), ((6, 6), "conv2d"), ((1, 6, 6), "auto"),
+        ((6, 6), "mlp"), ((6, 6), "conv2d"), ((1, 6, 6), "mlp"),
         ((4, 3, 3), "conv2d"), ((36, 1), "conv2d"), ((36,), "conv1d"),
         ((4, 9), "conv1d"), ((36, 1), "conv1d"), (None, "conv1d"),
         (np.array([6, 6]), "conv2d"), ([2, 3, 6], "mlp"),

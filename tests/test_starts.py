@@ -184,10 +184,10 @@ class Said(NamedTuple):
     indicators: bool = False
     classes: bool = False
     categories: bool = False
-    sizes: bool = False
+    alike: bool = False
 
-    def tells_sizes(self):
-        return self.sizes
+    def are_seen_alike(self):
+        return self.alike
 
     def are_indicators(self):
         return self.indicators
@@ -266,12 +266,12 @@ def test_what_rows_say_of_themselves_decides_the_start(width, said, spare, start
     assert automatic_starts(width, 20, said, **asked) == (starts, False)
 
 
-@pytest.mark.parametrize("said", [True, False])
-def test_sizes_are_told_where_the_graph_and_k_means_are_both_tried(said):
-    asked = {"one_each": True, "words": False, "counts": False}
-    said = Said(0.006, sizes=said)
+@pytest.mark.parametrize("one_each", [True, False])
+def test_one_start_is_enough_and_tells_sizes_where_two_see_the_same(one_each):
+    asked = {"one_each": one_each, "words": False, "counts": False}
+    said = Said(0.006, alike=True)
     found = automatic_starts(2, 2, said, spare=False, **asked)
-    assert found == (("spectral", "kmeans"), said.sizes)
+    assert found == (("spectral",), True)
     assert not automatic_starts(2, 2, said, spare=True, **asked).tell_sizes
 
 
@@ -645,7 +645,7 @@ def test_of_several_starts_the_most_even_is_not_for_that_the_best():
     assert problem.judging == problem.weights
 
 
-# -- sizes that the start tells ----------------------------------------------------
+# -- clusters that are seen alike --------------------------------------------------
 
 
 def few_with_tails():
@@ -664,13 +664,14 @@ def few_with_tails():
         (CLOUD[:9], 2, False),  # no graph
     ],
 )
-def test_sizes_are_told_by_what_the_graph_and_k_means_see_alike(X, k, expected):
-    assert Evidence(batches(X), k).tells_sizes() is expected
+def test_few_rows_may_be_seen_alike_by_the_graph_and_k_means(X, k, expected):
+    assert Evidence(batches(X), k).are_seen_alike() is expected
 
 
-def test_auto_keeps_sizes_that_are_told():
+def test_auto_keeps_sizes_of_clusters_that_are_seen_alike():
     X, y = few_with_tails()
     model = small(max_epochs="auto", n_experts="auto").fit(X)
+    assert model.init_ == "spectral"
     assert adjusted_rand_score(y, model.labels_) > 0.85
     evened = model.set_params(cluster_sizes=None).fit(X)
     assert adjusted_rand_score(y, evened.labels_) < 0.6

@@ -39,7 +39,7 @@ class Starts(NamedTuple):
     """What training starts from, and what is known of it."""
 
     in_turn: tuple[Any, ...]  # which restarts try
-    tell_sizes: bool = False  # whether clusters are as large as theirs
+    tell_sizes: bool = False  # whether clusters are as large as what they show
 
 
 def resolve_restarts(
@@ -114,7 +114,9 @@ def automatic_starts(
     nearly = one_each and evidence.share_between_parts() <= NEARLY_PARTS
     if spare or nearly:
         return Starts(("spectral",))
-    return Starts(("spectral", "kmeans"), evidence.tells_sizes())
+    if evidence.are_seen_alike():
+        return Starts(("spectral",), tell_sizes=True)
+    return Starts(("spectral", "kmeans"))
 
 
 def shown_start(evidence: Evidence, *, wide: bool, words: bool) -> str | None:

@@ -189,10 +189,10 @@ class Evidence:
         same = adjusted_rand_score(by_graph, by_centres) > SAME_GAUSSIANS
         return same and adjusted_rand_score(by_centres, centres) > NEAR
 
-    def tells_sizes(self) -> bool:
-        """Tell whether the graph and k-means see clusters of much the same rows.
+    def are_seen_alike(self) -> bool:
+        """Tell whether the graph and k-means see much the same clusters.
 
-        Each would be wrong about sizes in a way of its own.
+        Each would be wrong about their sizes in a way of its own.
         """
         if not self._has_graph:
             return False
