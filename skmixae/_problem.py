@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -302,12 +302,14 @@ def resolve_problem(
     another one is refused, and ``init`` is not read. A chunk is of a stream, of which
     more rows are to come.
     """
-    e, k, n_rows = estimator, int(estimator.n_clusters), len(rows)
+    e, n_rows, goes_on = estimator, len(rows), spec is not None
     reading = resolve_reading(e, rows, moments)
     sums = resolve_active(e) > 1
-    goes_on = spec is not None
-    starts = Starts(("random",))
-    if not goes_on:
+    if goes_on:
+        # A stream goes on with what its first chunk came to, a fit with what it
+        # started from.
+        starts = Starts(("random",), tell_sizes=is_chunk or was_shown_clusters(e))
+    else:
         choose = choose_stream_start if is_chunk else choose_starts
         starts = choose(e, rows, moments)
     init, *others = starts.in_turn
@@ -321,39 +323,22 @@ def resolve_problem(
     )
     if spec is not None:
         network = continued(spec, network, e, moments)
-    one_each = network.n_experts == k
     start = resolve_start(init, n_rows, network.n_experts)
     device = resolve_device(e.device)
-    sizes = resolve_sizes(e.cluster_sizes, k, network.n_experts)
-    as_even_as_start = resolve_evenness(
-        e.cluster_sizes,
-        None if goes_on else start,
-        # A stream goes on with what its first chunk came to, a fit with what it started
-        # from.
-        kept=crowded
-        or starts.tell_sizes
-        or (goes_on and (is_chunk or was_shown_clusters(e))),
-        one_each=one_each and k > 1 and not sums,
-    )
-    # By a start, unless experts are to spare, which it gives a few of each cluster, or
-    # by the parameters. Of a chunk, more are to come; of sums, balance is of experts.
-    sizes_are_told = (
-        (one_each and not is_named(start, "random"))
-        or sizes is not None
-        or as_even_as_start
-        or is_chunk
-        or sums
-    )
+    balance = resolve_balancing(
+        e, network, None if goes_on else start,
+        kept=crowded or starts.tell_sizes, is_chunk=is_chunk,
+    )  # fmt: skip
     return Problem(
         spec=network,
         input_shape=reading.shape,
-        n_clusters=k,
+        n_clusters=int(e.n_clusters),
         loss=LOSSES[e.reconstruction_loss],
         # What there is to hold to is of the rows of a first chunk alone.
         weights=resolve_weights(e, network, None if goes_on or is_chunk else start),
-        schedule=resolve_schedule(e.entropy_schedule, sizes_are_told=sizes_are_told),
-        sizes=sizes,
-        as_even_as_start=as_even_as_start,
+        schedule=balance.schedule,
+        sizes=balance.sizes,
+        as_even_as_start=balance.as_even_as_start,
         input_noise=e.input_noise,
         consistency=resolve_consistency(
             e.consistency,
@@ -409,6 +394,37 @@ def resolve_reading(estimator: Any, rows: Rows, moments: Moments) -> Reading:
         image=is_image(shape, e.architecture),
         series=is_series(asked, shape, e.architecture),
     )
+
+
+class Balance(NamedTuple):
+    """What sizes the clusters are to have, and for how long that counts."""
+
+    sizes: NDArray[np.float32] | None  # where they are known
+    as_even_as_start: bool  # and no more
+    schedule: str
+
+
+def resolve_balancing(
+    estimator: Any, network: NetworkSpec, start: Any, *, kept: bool, is_chunk: bool
+) -> Balance:
+    """Return how the clusters are balanced; ``start`` is None where training goes on.
+
+    ``kept`` is whether "auto" keeps the sizes of any start.
+    """
+    e, k = estimator, int(estimator.n_clusters)
+    one_each, sums = network.n_experts == k, network.n_active > 1
+    sizes = resolve_sizes(e.cluster_sizes, k, network.n_experts)
+    as_even_as_start = resolve_evenness(
+        e.cluster_sizes, start, kept=kept, one_each=one_each and k > 1 and not sums
+    )
+    # By a start, unless experts are to spare, which it gives a few of each cluster, or
+    # by the parameters. Of a chunk, more are to come; of sums, balance is of experts.
+    started = not (start is None or is_named(start, "random"))
+    told = (one_each and started) or sizes is not None or as_even_as_start
+    schedule = resolve_schedule(
+        e.entropy_schedule, sizes_are_told=told or is_chunk or sums
+    )
+    return Balance(sizes, as_even_as_start, schedule)
 
 
 def resolve_weights(estimator: Any, network: NetworkSpec, start: Any) -> Weights:
