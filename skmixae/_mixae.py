@@ -125,8 +125,8 @@ class MixAEClustering(
         10, or one less than the number of features where those are few.
     architecture : {"mlp", "conv2d", "conv1d"} or callable, default="mlp"
         The kind of experts: fully connected, convolutional over images or over series.
-        Of images, with colours or without, the first find clusters that are as good or
-        better in a fraction of the time, as ``consistency`` moves them. A
+        Of images, with colours or without, "mlp" mostly finds clusters that are as good
+        or better in a fraction of the time, as ``consistency`` moves them. A
         callable ``factory(input_shape, latent_dim)`` returns one expert, a
         ``torch.nn.Module`` with methods ``encode(rows)``, from (b, \*input_shape) to
         (b, latent_dim), and ``decode(latents)`` back; it is called K times.
