@@ -17,7 +17,7 @@ from .values import is_named, numbers
 RESTARTS, RESTARTED_ROWS = 5, 60_000
 # What few images or series lead to depends on the start, and the objective knows which
 # is good.
-ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 3500
+ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 7500
 # Clusters that cut no more than this share of the edges of that graph are nearly its
 # parts (of 15 tables, all but KEEL's segment, with .0024, cut more), and with no more
 # than the other they are (rings, spirals and half-moons .0000, on 300 rows .0003;
