@@ -25,6 +25,7 @@ from .training import (
     Objective,
     Randomness,
     Rows,
+    SharedRows,
     Teaching,
     TrainingDiverged,
     TrainingPlan,
@@ -267,8 +268,12 @@ def merge_experts(
     network: MixtureOfAutoencoders,
     batches: Batches,
     moments: Moments,
+    remembered: SharedRows | None = None,
 ) -> Agglomeration:
-    """Merge the experts into clusters; of as many experts each is a cluster."""
+    """Merge the experts into clusters; of as many experts each is a cluster.
+
+    These rows say how, and others before them that are ``remembered``.
+    """
     m = problem.spec.n_experts
     if m == problem.n_clusters:
         return Agglomeration(np.arange(m), np.empty((0, 2), np.intp), np.empty(0))
@@ -277,6 +282,8 @@ def merge_experts(
     with own_randomness(0, problem):
         view = problem.view(batches.rows, moments)
         joint = shared_rows(network, batches, view, randomness)
+    if remembered is not None:
+        joint = remembered.after(joint, len(batches))
     return agglomerate(joint, problem.n_clusters, evenly=problem.stays_even)
 
 

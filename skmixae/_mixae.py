@@ -47,7 +47,7 @@ from .consistency import Change
 from .inference import Inference, drawn_codes
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import LOSSES, Reconstruction
-from .training import Agglomeration, Moments, Rows, TrainingRun
+from .training import Agglomeration, Moments, Rows, SharedRows, TrainingRun
 
 # Fitted attributes, which an error in fit leaves as they were: those of a file, which
 # has the arrays of the module in its place.
@@ -675,7 +675,9 @@ class MixAEClustering(
         starts: it is asked as ``init`` says, and what it shows is learned before the
         first pass. To ``init="auto"`` fewer than ten rows for each cluster show
         nothing, and the start is random, as it is of images. Rows of later chunks are
-        not held to the start. After 300 steps, 1000 of images or series, warnings say
+        not held to the start. How experts to spare are merged is asked of the last 500
+        rows for each expert; after `fit`, the clusters that it found count as so many
+        rows as it had. After 300 steps, 1000 of images or series, warnings say
         what has gone wrong, as those of `fit` do, and again where that is another: they
         are of 100 rows for each cluster, then of the next 200, 400 and so on.
         ``start_weight``, ``n_init``, ``learning_rate_decay``,
@@ -721,9 +723,9 @@ class MixAEClustering(
             run = TrainingRun([report])
             k, m = problem.n_clusters, problem.spec.n_experts
             batches = problem.batches(rows, moments)
-            tree = merge_experts(problem, stream.network, batches, moments).aligned(
-                np.arange(m) % k if first else self.expert_labels_
-            )
+            tree = merge_experts(
+                problem, stream.network, batches, moments, stream.shared
+            ).aligned(np.arange(m) % k if first else self.expert_labels_)
             candidate = conclude(
                 problem, stream.network, batches, moments, run, tree, keep_names=True
             )
@@ -745,8 +747,14 @@ class MixAEClustering(
         stream = Stream(problem, network.to(problem.device), seed)
         if left is not None:
             return stream.restore(left)
-        if not first and was_shown_clusters(self):
+        if first:
+            return stream
+        if was_shown_clusters(self):
             stream.keep_sizes(problem, self.cluster_sizes_)
+        if hasattr(self, "labels_"):  # a callback's copy has none
+            stream.shared = SharedRows.of_clusters(
+                self.expert_labels_, self.expert_sizes_, len(self.labels_)
+            )
         return stream
 
     # -- what a fitted mixture says of rows --------------------------------------

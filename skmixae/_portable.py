@@ -194,9 +194,12 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple) and all(_is_count(side) for side in value)
 
 
+def _is_array(value: Any, kinds: str) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in kinds
+
+
 def _is_vector(value: Any, kinds: str) -> bool:
-    is_array = isinstance(value, np.ndarray)
-    return is_array and value.dtype.kind in kinds and value.ndim == 1
+    return _is_array(value, kinds) and value.ndim == 1
 
 
 def _are_texts(values: NDArray) -> bool:
@@ -216,14 +219,14 @@ _NEEDED: dict[str, Callable[[Any], bool]] = {
     "_moments": lambda v: _has(v, (f.name for f in fields(Moments))),
     "_module_arrays": lambda v: isinstance(v, dict),
     "expert_labels_": lambda v: _is_vector(v, "i"),
-    "expert_children_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "i",
+    "expert_children_": lambda v: _is_array(v, "i"),
     "expert_distances_": lambda v: _is_vector(v, "f"),
 }
 # All that a file may set.
 FITTED = {
     **_NEEDED,
     "feature_names_in_": lambda v: _is_vector(v, "O") and _are_texts(v),
-    "labels_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind in "iu",
+    "labels_": lambda v: _is_array(v, "iu"),
     "history_": lambda v: _is_vector(v, "V"),
     "n_iter_": _is_count,
     "cluster_sizes_": lambda v: _is_vector(v, "f"),
@@ -231,7 +234,8 @@ FITTED = {
     "objective_": lambda v: isinstance(v, Real),
     "init_": lambda v: isinstance(v, str),
     "_stream": lambda v: _has(
-        v, ("seed", "n_passes", "evenness", "watch", "schedule", "optimizer")
+        v,
+        ("seed", "n_passes", "evenness", "watch", "shared", "schedule", "optimizer"),
     ),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
@@ -256,8 +260,8 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     network = _check_network(spec, fitted["_module_arrays"])
     if "_stream" in fitted:
         n_clusters = int(fitted["expert_labels_"].max()) + 1
-        n_watched = 2 + n_clusters + spec.n_experts
-        _check_stream(fitted["_stream"], list(network.parameters()), n_watched)
+        weights = list(network.parameters())
+        _check_stream(fitted["_stream"], weights, n_clusters, spec.n_experts)
 
 
 def _check_features(fitted: dict[str, Any], spec: NetworkSpec) -> None:
@@ -365,13 +369,18 @@ def _is_watch(value: Any, n_watched: int) -> bool:
 
 
 def _check_stream(
-    stream: dict[str, Any], weights: list[torch.nn.Parameter], n_watched: int
+    stream: dict[str, Any],
+    weights: list[torch.nn.Parameter],
+    n_clusters: int,
+    n_experts: int,
 ) -> None:
     """Raise unless a stream of `partial_fit` can go on with these weights."""
     memory, moments = stream["schedule"], stream["optimizer"]
+    shared, n_watched = stream["shared"], 2 + n_clusters + n_experts
     good = _is_count(stream["seed"]) and _is_count(stream["n_passes"])
     good &= isinstance(stream["evenness"], float)
     good &= _is_watch(stream["watch"], n_watched)
+    good &= _is_array(shared, "f") and shared.shape == (n_experts, n_experts)
     good &= memory is None or np.shape(memory) in _MEMORIES
     seen = {int(key.split(".")[0]) for key in moments}
     good &= seen <= set(range(len(weights)))

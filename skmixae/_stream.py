@@ -21,6 +21,7 @@ from .training import (
     Moments,
     Randomness,
     Rows,
+    SharedRows,
     Teaching,
     TrainingStep,
     fed_threads,
@@ -51,6 +52,8 @@ class Stream:
         self.seed, self.n_passes = seed, 0
         self.evenness = 1.0  # the most batch entropy that is rewarded
         self.watch = Watch()
+        m = problem.spec.n_experts
+        self.shared = SharedRows(np.zeros((m, m)))
         self.network = network
         self.optimizer = problem.plan.optimizer(network)
         self.schedule = SCHEDULES[problem.schedule](problem.weights)
@@ -125,6 +128,7 @@ class Stream:
             "n_passes": self.n_passes,
             "evenness": self.evenness,
             "watch": asdict(self.watch),
+            "shared": self.shared.counts,
             "schedule": None if memory is None else memory.cpu().numpy().copy(),
             "optimizer": {
                 key: value.cpu().numpy().copy()
@@ -137,6 +141,7 @@ class Stream:
         self.seed, self.n_passes = state["seed"], state["n_passes"]
         self.evenness = state["evenness"]
         self.watch = Watch(**state["watch"])
+        self.shared = SharedRows(state["shared"].copy())
         memory = state["schedule"]
         # One that another schedule left is of no use to this one.
         if memory is not None and len(memory) == self.schedule.remembers:

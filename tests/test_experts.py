@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 
 from skmixae import MixAEClustering, _fitting
 
@@ -120,6 +120,17 @@ def test_stream_from_its_first_chunk_has_merged_experts():
         model.partial_fit(chunk)
     assert model.predict_proba(X).shape == (len(X), 3)
     assert_array_equal(np.unique(model.expert_labels_), [0, 1, 2])
+
+
+def test_a_few_rows_more_leave_experts_in_their_clusters():
+    """Thirty rows alone say little of how twelve experts share four clusters."""
+    rows = load_digits(n_class=4).data
+    model = MixAEClustering(4, n_experts=12, input_shape=None, random_state=0).fit(rows)
+    before = model.expert_labels_
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        model.partial_fit(rng.permutation(rows)[:30])
+        assert_array_equal(model.expert_labels_, before)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Training: rows to batches, one loop, and the points it starts from."""
 
-from .agglomeration import Agglomeration, agglomerate, shared_rows
+from .agglomeration import Agglomeration, SharedRows, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
 from .evidence import Evidence
 from .initialisation import (
@@ -41,6 +41,7 @@ __all__ = [
     "ReplayedStep",
     "Rows",
     "Scaling",
+    "SharedRows",
     "Snapshot",
     "Teaching",
     "TrainingDiverged",

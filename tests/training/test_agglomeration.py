@@ -17,7 +17,13 @@ from skmixae.training import (
     agglomerate,
     shared_rows,
 )
-from skmixae.training.agglomeration import SIZES, information_lost, sums_added
+from skmixae.training.agglomeration import (
+    ROWS_REMEMBERED,
+    SIZES,
+    SharedRows,
+    information_lost,
+    sums_added,
+)
 
 EITHER_WAY = pytest.mark.parametrize("evenly", [True, False])
 cut = partial(agglomerate, evenly=False)
@@ -274,3 +280,37 @@ def test_shared_rows_equal_a_loop_over_rows():
     assert_allclose(joint, expected / len(X), rtol=1e-5)
     assert joint.sum() == pytest.approx(1.0, abs=1e-6)
     assert_array_equal(joint, joint.T)
+
+
+def test_shared_rows_of_chunks_are_those_of_all_their_rows():
+    chunks, sizes = [random_joint(5, seed) for seed in range(3)], [10, 300, 70]
+    shared = SharedRows(np.zeros((5, 5)))
+    for joint, n_rows in zip(chunks, sizes, strict=True):
+        together = shared.after(joint, n_rows)
+    expected = np.tensordot(sizes, chunks, 1) / sum(sizes)
+    assert_allclose(together, expected / expected.sum())
+    assert shared.counts.sum() == pytest.approx(sum(sizes))
+
+
+def test_shared_rows_long_ago_count_no_more():
+    shared, most = SharedRows(np.zeros((4, 4))), 4 * ROWS_REMEMBERED
+    shared.after(random_joint(4, 0), 10**6)
+    joint = random_joint(4, 1)
+    for _ in range(20):
+        together = shared.after(joint, most)
+        assert shared.counts.sum() == pytest.approx(2 * most)
+    assert_allclose(together, joint, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 5])
+def test_shared_rows_of_clusters_are_merged_into_them(n_clusters):
+    rng = np.random.default_rng(n_clusters)
+    clusters = rng.permutation(np.arange(12) % n_clusters)
+    sizes = rng.dirichlet(np.ones(12)).astype(np.float32)
+    sizes[clusters.argmax()] = 0.0  # an expert that has no rows
+    shared = SharedRows.of_clusters(clusters, sizes, 500)
+    assert_allclose(shared.counts.sum(1), 500 * sizes.astype(float), rtol=1e-6)
+    assert_allclose(shared.counts, shared.counts.T)
+    joint = shared.after(np.full((12, 12), 1 / 144), 20)  # rows that tell nothing
+    tree = agglomerate(joint, n_clusters, evenly=False)
+    assert_array_equal(tree.aligned(clusters).clusters[sizes > 0], clusters[sizes > 0])
