@@ -10,7 +10,13 @@ from numpy.random import RandomState
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_iris, make_blobs, make_circles, make_moons
+from sklearn.datasets import (
+    load_digits,
+    load_iris,
+    make_blobs,
+    make_circles,
+    make_moons,
+)
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
@@ -462,7 +468,8 @@ CROWDED = np.random.default_rng(0).normal(size=(1500, 150)) ** 3
         (wide_moons()[0], 2, True),
         (RINGS, 2, True),
         (CROWDED, 2, False),
-        (RINGS[::2].repeat(30, axis=0), 2, False),  # in pieces, of one row each
+        (RINGS.repeat(30, axis=0)[::2], 2, True),  # none is a piece by itself
+        (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 2, False),  # in pieces
         (CLOUD[:15], 2, False),  # no graph
     ],
 )
@@ -552,6 +559,8 @@ def test_a_graph_of_one_cluster_and_few_rows_has_odd_rows(X, k, odd):
         (IRIS[DRAWN[:150] % 150], False),
         (CLOUD, False),
         (RINGS[DRAWN], False),
+        (load_digits().data[DRAWN], False),
+        (load_digits().data[:400].repeat(3, axis=0), False),
         (np.zeros((50, 3)), False),
     ],
 )
@@ -582,12 +591,30 @@ def test_rows_of_few_values_are_clustered_as_k_means_has_them():
         (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 3, 0),
         (np.concatenate([CLOUD, CLOUD + 50, CLOUD - 50]), 2, 1),  # which are joined?
         (CLOUD[:20], 2, 1),  # each row has ten neighbours
-        (RINGS[::2].repeat(2, axis=0), 2, 1),  # a row's neighbours are half as many
         (RINGS[DRAWN], 2, 0),
+        (RINGS.repeat(12, axis=0)[::7], 2, 0),  # a row is no neighbour of itself
     ],
 )
 def test_clusters_that_are_parts_of_the_graph_cut_no_edge_of_it(X, k, expected):
     assert Evidence(batches(X), k).share_between_parts() == expected
+
+
+def test_few_rows_are_no_part_of_the_graph_for_that_they_cut_few_edges():
+    evidence = Evidence(batches(with_a_few_apart()), 2)
+    labels, graph, _ = evidence._graph
+    few = np.bincount(labels).min() / len(labels)
+    assert few < 0.03
+    cut = graph.toarray()[labels[:, None] != labels].sum() / graph.sum()
+    assert evidence.share_between_parts() == pytest.approx(cut / (2 * few))
+
+
+def test_shapes_are_found_though_rows_are_there_twice():
+    """By bootstraps, or by tables that were joined."""
+    rows = np.concatenate([RINGS, RINGS[DRAWN], RINGS])
+    model = MixAEClustering(2, random_state=0).fit(rows)
+    assert model.init_ == "parts"
+    once = MixAEClustering(2, random_state=0).fit(RINGS)
+    assert adjusted_rand_score(model.predict(RINGS), once.labels_) == 1
 
 
 @pytest.mark.parametrize("X", [CLOUD, TAILED])

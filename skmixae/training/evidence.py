@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import entropy
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
 
 from .batches import Batches
 from .initialisation import (
@@ -59,8 +60,11 @@ ALIKE = 0.6
 LESS_EVEN, LIKELIER = 0.8, 0.01
 # Where so many rows are the same as others, and most features have fewer values than so
 # large a share of the rows that differ, gaps between rows are gaps between values. Of
-# KEEL's mammographic .37 are the same, and four of five features have .01.
-REPEATED, FEW_VALUES = 0.2, 0.25
+# KEEL's mammographic .37 are the same, and four of five features have .01. Next to each
+# other such rows differ in few features: of tables of KEEL 2.9 in the mean at most, of
+# digits, of which some are there twice, 25. Of so many rows that is asked.
+REPEATED, FEW_VALUES, FEW_DIFFERENCES = 0.2, 0.25, 5
+ROWS_ASKED = 500
 # A table is of categories where so many of its features are indicators. Word counts may
 # have few values as well, but of these some rows have many more than others; of
 # categories each row has one each, or no more than so much of the mean more or less.
@@ -91,14 +95,17 @@ class Evidence:
     def are_of_few_values(self) -> bool:
         """Tell whether features have so few values that rows are often the same.
 
-        What the graph, or Gaussians, take for clusters are then single values.
+        What the graph, or Gaussians, take for clusters are then single values. Rows
+        that are often the same because they are there twice are not.
         """
         rows = self._as_they_are
         different = np.unique(rows, axis=0)
         if len(different) >= (1 - REPEATED) * len(rows):
             return False
         n_values = [len(np.unique(feature)) for feature in different.T]
-        return bool(np.median(n_values) < FEW_VALUES * len(different))
+        if np.median(n_values) >= FEW_VALUES * len(different):
+            return False
+        return _differences(different) < FEW_DIFFERENCES
 
     def are_indicators(self) -> bool:
         """Tell whether nearly all features have two values, and are no words."""
@@ -138,13 +145,16 @@ class Evidence:
     def share_between_parts(self) -> float:
         """Return the share of the edges of the graph of neighbours that clusters cut.
 
-        Those that `spectral_labels` finds. It is 0 where the graph falls into as many
+        Those that `spectral_labels` finds, and were all as small as the smallest: a few
+        rows cut few edges wherever they are. It is 0 where the graph falls into as many
         parts; and 1 where there are more, and chance says which are joined, or where
         rows are too few to tell.
         """
         if not self._has_graph or self._is_in_pieces:
             return 1.0
-        return self._share_between(self._graph.labels_)
+        labels = self._graph.labels_
+        sizes = np.bincount(labels[self._graph.different])
+        return self._share_between(labels) / (len(sizes) * sizes.min() / sizes.sum())
 
     def are_gaussians(self) -> bool:
         """Tell whether rows are as many Gaussians as clusters.
@@ -259,7 +269,7 @@ class Evidence:
     def _rows(self) -> NDArray[np.float32]:
         return rows_of(self.batches, self._sample)
 
-    @property
+    @cached_property
     def _has_graph(self) -> bool:
         return has_graph(self._rows, self.n_clusters)
 
@@ -272,6 +282,7 @@ class Evidence:
     def _share_between(self, labels: NDArray[np.int32]) -> float:
         """Return the share of the edges of the graph that clusters cut."""
         edges = self._graph.affinity_matrix_.tocoo()
+        labels = labels[self._graph.different]
         between = labels[edges.row] != labels[edges.col]
         return float(edges.data[between].sum() / edges.data.sum())
 
@@ -296,3 +307,13 @@ class Evidence:
             gaussians_from(self._rows, self._graph.labels_, "diag"),
             gaussians_from(self._rows, self._centres, "diag"),
         )
+
+
+def _differences(rows: NDArray[np.floating]) -> float:
+    """Return in how many features rows (n, f) differ from the most alike, in the mean.
+
+    Of rows that all differ; some are asked.
+    """
+    some = rows[:: -(-len(rows) // ROWS_ASKED)]
+    search = NearestNeighbors(n_neighbors=min(2, len(rows)), metric="hamming").fit(rows)
+    return float(search.kneighbors(some)[0][:, -1].mean() * rows.shape[1])

@@ -148,14 +148,28 @@ def _seen_by_graph(
 
 def has_graph(rows: NDArray | sparse.csr_matrix, n_clusters: int) -> bool:
     """Tell whether rows are enough for a graph of neighbours with several clusters."""
-    return 1 < n_clusters < rows.shape[0] / NEIGHBOURS
+    return 1 < n_clusters < (places(rows).max() + 1) / NEIGHBOURS
+
+
+def places(rows: NDArray | sparse.csr_matrix) -> NDArray[np.intp]:
+    """Return the place (n,) of each row among those that differ, in order."""
+    if isinstance(rows, np.ndarray):
+        keys = [row.tobytes() for row in rows]
+    else:
+        parts = [
+            np.split(part, rows.indptr[1:-1]) for part in (rows.indices, rows.data)
+        ]
+        keys = [i.tobytes() + x.tobytes() for i, x in zip(*parts, strict=True)]
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(key, len(seen)) for key in keys])
 
 
 class GraphClusters(NamedTuple):
     """Clusters of a graph of neighbours, by the names that scikit-learn gives them."""
 
-    labels_: NDArray[np.int32]
-    affinity_matrix_: sparse.csr_matrix
+    labels_: NDArray[np.int32]  # of all rows
+    affinity_matrix_: sparse.csr_matrix  # of the rows that differ
+    different: NDArray[np.intp]  # the first of each of these
 
 
 def spectral_model(
@@ -167,8 +181,12 @@ def spectral_model(
 
     Those of `SpectralClustering`, which factorises the graph: of rows in many
     directions, whose graph has no narrow places, that takes nearly all of its time.
+    Rows that are the same count once: else their neighbours would be each other.
     """
-    near = kneighbors_graph(rows.astype(np.float64), NEIGHBOURS, include_self=True)
+    place = places(rows)
+    different = np.unique(place, return_index=True)[1]
+    once = rows[different].astype(np.float64)
+    near = kneighbors_graph(once, NEIGHBOURS, include_self=True)
     graph = 0.5 * (near + near.T)
     before = random_state.get_state()
     slowest = _slowest(graph, n_clusters, random_state)
@@ -179,11 +197,11 @@ def spectral_model(
             model = SpectralClustering(
                 n_clusters, affinity="precomputed", random_state=random_state
             )
-            return GraphClusters(model.fit(graph).labels_, graph)
+            return GraphClusters(model.fit(graph).labels_[place], graph, different)
         _, labels, _ = k_means(
             slowest, n_clusters, n_init=10, random_state=random_state
         )
-    return GraphClusters(labels, graph)
+    return GraphClusters(labels[place], graph, different)
 
 
 def _slowest(

@@ -31,7 +31,12 @@ from skmixae.training import (
     initialisation,
     train,
 )
-from skmixae.training.initialisation import kmeans_labels, spectral_model
+from skmixae.training.initialisation import (
+    has_graph,
+    kmeans_labels,
+    places,
+    spectral_model,
+)
 
 CPU = torch.device("cpu")
 N_CLUSTERS = 4
@@ -160,7 +165,6 @@ SHAPES = {
     # In parts.
     "apart": make_blobs(400, 5, centers=8, cluster_std=0.2, random_state=0)[0],
     "moons": make_moons(600, noise=0.05, random_state=0)[0],
-    "repeated": RNG.integers(3, size=(600, 4)).astype(float),
     # Along a line.
     "ring": np.c_[np.cos(ANGLES), np.sin(ANGLES)],
     "spiral": np.c_[WIDTHS * np.cos(WIDTHS), WIDTHS * np.sin(WIDTHS)]
@@ -204,7 +208,7 @@ def test_a_graph_in_one_part_has_the_clusters_that_scikit_learn_finds(
 @pytest.mark.parametrize(
     ("name", "n_clusters"),
     [("apart", 8), ("apart", 4), ("apart", 12), ("moons", 2), ("spiral", 2),
-     ("ring", 2), ("repeated", 5)],
+     ("ring", 2)],
 )  # fmt: skip
 def test_a_graph_in_parts_or_along_a_line_is_left_to_scikit_learn(
     name, n_clusters, factorised
@@ -217,6 +221,37 @@ def test_a_graph_in_parts_or_along_a_line_is_left_to_scikit_learn(
         assert_array_equal(found.labels_, expected.labels_)
         assert ours.uniform() == theirs.uniform()  # nothing more was drawn
     assert len(factorised) == 2
+
+
+@pytest.mark.parametrize("name", ["blobs", "circles", "moons", "apart"])
+def test_rows_that_are_the_same_count_once_in_a_graph(name):
+    """Else their neighbours are each other, and there are no shapes."""
+    X = SHAPES[name]
+    once = spectral_model(X, 5, np.random.RandomState(0))
+    assert_array_equal(once.different, np.arange(len(X)))
+    again = np.random.default_rng(0).permutation(np.repeat(np.arange(len(X)), 12))
+    numbers = np.concatenate([np.arange(len(X)), again])
+    for rows in (X[numbers], csr_matrix(X[numbers]), csr_array(X[numbers])):
+        found = spectral_model(rows, 5, np.random.RandomState(0))
+        assert_array_equal(found.labels_, once.labels_[numbers])
+        assert_array_equal(found.different, np.arange(len(X)))
+        assert (found.affinity_matrix_ != once.affinity_matrix_).nnz == 0
+
+
+@pytest.mark.parametrize("convert", [np.asarray, csr_matrix, csr_array])
+def test_places_are_those_of_rows_that_differ(convert):
+    X = np.random.default_rng(0).integers(3, size=(300, 4)).astype(float)
+    place = places(convert(X))
+    for i, j in np.random.default_rng(1).integers(300, size=(500, 2)):
+        assert (place[i] == place[j]) == (X[i] == X[j]).all()
+    first = np.unique(place, return_index=True)[1]
+    assert_array_equal(first, np.sort(first))  # in order
+
+
+def test_rows_of_few_places_have_no_graph():
+    rows = np.repeat(np.eye(10), 90, axis=0)
+    assert not has_graph(rows, 2)
+    assert has_graph(rows + np.random.default_rng(0).normal(size=rows.shape), 2)
 
 
 def test_clusters_of_a_graph_do_not_depend_on_who_finds_them(monkeypatch, factorised):
