@@ -109,6 +109,17 @@ def test_parts_that_no_single_expert_would_keep_are_held_to(X, y):
     assert adjusted_rand_score(y, model.predict(fresh)) > 0.95  # learned, not noted
 
 
+@pytest.mark.parametrize("name", MANIFOLDS)
+def test_rows_strewn_among_clusters_do_not_hide_them(name):
+    """One row in fifty is of no cluster, but of a box that is half as large again."""
+    X, y = MANIFOLDS[name](0)
+    rng = np.random.default_rng(0)
+    middle, half = (X.max(0) + X.min(0)) / 2, (X.max(0) - X.min(0)) / 2
+    strewn = middle + 1.5 * half * rng.uniform(-1, 1, (8, X.shape[1]))
+    model = MixAEClustering(2, random_state=0).fit(np.concatenate([X, strewn]))
+    assert adjusted_rand_score(y, model.labels_[: len(X)]) > 0.85
+
+
 @pytest.mark.parametrize("n_features", [10, 50, 60])
 def test_shapes_are_found_in_noise_of_many_features(n_features):
     """Spheres, one within the other; half whitened, noise would count for more."""
@@ -143,7 +154,7 @@ def test_sheets_as_close_as_their_rows_are_told_apart():
 def test_balance_does_not_fade_before_there_are_clusters():
     """Digits in half of the epochs: fading by the clock had .57 of them right."""
     X, y = load_digits(return_X_y=True)
-    model = MixAEClustering(10, max_epochs=20, random_state=0)
+    model = MixAEClustering(10, max_epochs=20, n_init=1, random_state=0)
     assert hungarian_accuracy_score(y, model.fit_predict(X)) > 0.8
 
 
