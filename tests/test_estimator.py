@@ -351,7 +351,9 @@ def test_experts_to_spare_need_fewer_rows_that_have_an_order():
     assert counts(ordered=True) == [4, 10, 10, 10]
 
 
-@pytest.mark.parametrize(("n_rows", "n_init"), [(1166, 3), (1167, 2), (1751, 1)])
+@pytest.mark.parametrize(
+    ("n_rows", "n_init"), [(2500, 3), (2501, 2), (3750, 2), (3751, 1)]
+)
 def test_few_images_are_begun_more_than_once(n_rows, n_init):
     rows = Rows(np.random.default_rng(0).normal(size=(n_rows, 64)))
 
