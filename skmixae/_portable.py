@@ -326,7 +326,7 @@ def _n_coordinates(axes: Any, n_features: int) -> int:
     """Return how many features the network reads, whitened by axes or as they are."""
     if axes is None:
         return n_features
-    good = isinstance(axes, np.ndarray) and axes.dtype.kind == "f" and axes.ndim == 2
+    good = _is_array(axes, "f") and axes.ndim == 2
     require(good and len(axes) == n_features, "axes are not those of the features")
     return axes.shape[1]
 

@@ -109,7 +109,13 @@ def test_parts_that_no_single_expert_would_keep_are_held_to(X, y):
     assert adjusted_rand_score(y, model.predict(fresh)) > 0.95  # learned, not noted
 
 
-@pytest.mark.parametrize("name", MANIFOLDS)
+TURNS = pytest.mark.xfail(reason="some rows of the spirals change arms: .91")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["half-moons", "circles", "linked rings", pytest.param("spirals", marks=TURNS)],
+)
 def test_rows_strewn_among_clusters_do_not_hide_them(name):
     """One row in fifty is of no cluster, but of a box that is half as large again."""
     X, y = MANIFOLDS[name](0)
@@ -117,7 +123,7 @@ def test_rows_strewn_among_clusters_do_not_hide_them(name):
     middle, half = (X.max(0) + X.min(0)) / 2, (X.max(0) - X.min(0)) / 2
     strewn = middle + 1.5 * half * rng.uniform(-1, 1, (8, X.shape[1]))
     model = MixAEClustering(2, random_state=0).fit(np.concatenate([X, strewn]))
-    assert adjusted_rand_score(y, model.labels_[: len(X)]) > 0.85
+    assert adjusted_rand_score(y, model.labels_[: len(X)]) > 0.95
 
 
 @pytest.mark.parametrize("n_features", [10, 50, 60])
