@@ -66,6 +66,12 @@ class FitMonitor:
             self.root = estimator._init_callback_context(max_subtasks=n_tasks)
             self.root.call_on_fit_task_begin(**self.about)
 
+    @property
+    def listens(self) -> bool:
+        """Whether somebody is told of each epoch."""
+        callbacks = getattr(self.about["estimator"], "_skl_callbacks", ())
+        return self.verbose >= 2 or (HAS_CALLBACKS and bool(callbacks))
+
     def begin_restart(self, network: nn.Module, start: str | None = None) -> None:
         """Take note that training starts, or goes on where ``start`` is None."""
         self.network, self.n_epochs, self.start = network, 0, start
@@ -106,13 +112,13 @@ class FitMonitor:
             )
         )
 
-    def end_restart(self, objective: float) -> bool:
+    def end_restart(self, objective: float, n_epochs: int) -> bool:
         """Take note of a trained mixture; True when no other should follow."""
         if self.verbose >= 1:
             start = "" if self.start is None else f" ({self.start})"
             self._say(
                 f"start {self.n_begun}/{self.n_restarts}{start}: objective "
-                f"{objective:.4f} after {self.n_epochs} epochs"
+                f"{objective:.4f} after {n_epochs} epochs"
             )
         if not HAS_CALLBACKS or self.n_restarts == 1:
             return False

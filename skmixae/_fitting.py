@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ from .training import (
     Monitor,
     Objective,
     Randomness,
-    Rows,
     SharedRows,
     Teaching,
     TrainingDiverged,
@@ -33,7 +33,6 @@ from .training import (
     Validation,
     agglomerate,
     as_probabilities,
-    fed_threads,
     shared_rows,
     subset_labels,
     train,
@@ -41,12 +40,14 @@ from .training import (
 
 # Share of the epochs that a start from labels or probabilities is learned in.
 TEACHING_SHARE = 0.1
+# Starts silence warnings and hold back threads, which all threads of Python share.
+_ONE_STARTS = Lock()
 
 
 def fit_once(
     problem: Problem,
     network: MixtureOfAutoencoders,
-    rows: Rows,
+    batches: Batches,
     moments: Moments,
     seed: int,
     monitor: Monitor | None = None,
@@ -60,10 +61,9 @@ def fit_once(
     An interruption or divergence carries in its attribute ``candidate`` what was good
     before it, or None.
     """
-    fit = _Fit(problem, network, rows, moments, seed, monitor, clusters)
+    fit = _Fit(problem, network, batches, moments, seed, monitor, clusters)
     try:
-        threads = fed_threads(network, problem.batch_size)
-        with own_randomness(seed, problem), threads:
+        with own_randomness(seed, problem):
             fit.train()
     except BaseException as error:
         fit.note(getattr(error, "training_run", TrainingRun()))
@@ -79,17 +79,16 @@ class _Fit:
         self,
         problem: Problem,
         network: MixtureOfAutoencoders,
-        rows: Rows,
+        batches: Batches,
         moments: Moments,
         seed: int,
         monitor: Monitor | None,
         clusters: NDArray[np.integer] | None,
     ) -> None:
         self.problem, self.network = problem, network
-        self.rows, self.moments = rows, moments
+        self.everything, self.moments = batches, moments
         self.seed, self.monitor, self.clusters = seed, monitor, clusters
         self.randomness = Randomness.from_seed(seed, problem.device)
-        self.everything = problem.batches(rows, moments).holding()
         self.batches, self.held_out = _split(
             self.everything, problem.validation_fraction, self.randomness.rows
         )
@@ -99,8 +98,9 @@ class _Fit:
     def train(self) -> None:
         """Go through the phases, until one is ended by a callback."""
         problem = self.problem
-        plan = problem.plan_for(self.rows, self.moments)
-        objective = problem.objective(self.rows, self.moments)
+        rows = self.everything.rows
+        plan = problem.plan_for(rows, self.moments)
+        objective = problem.objective(rows, self.moments)
         start = None
         if self.clusters is None:
             start = find_start(problem, self.everything, self.seed)
@@ -174,7 +174,7 @@ class _Fit:
         inference = Inference(
             self.network, self.everything.scaling, objective.reconstruction
         )
-        return inference.sizes(self.everything) / len(self.rows)
+        return inference.sizes(self.everything) / len(self.everything)
 
     def _merged(self) -> Agglomeration:
         """Merge the experts; clusters that there were before keep their numbers."""
@@ -193,7 +193,8 @@ def find_start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:
             members = subsets(spec.n_experts, spec.n_active).numpy()
             start = subset_labels(batches, members, rng)
         else:
-            start = STARTS[start].find(batches, spec.n_experts, rng)
+            with _ONE_STARTS:
+                start = STARTS[start].find(batches, spec.n_experts, rng)
     return as_probabilities(start, spec.n_members)
 
 

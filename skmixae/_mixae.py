@@ -31,7 +31,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import _parameters as parameters
 from ._callbacks import CallbackSupportMixin, FitMonitor
-from ._fitting import conclude, fit_once, merge_experts
+from ._fitting import conclude, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
 from ._portable import FITTED
 from ._problem import (
@@ -42,6 +42,7 @@ from ._problem import (
     resolve_problem,
     was_shown_clusters,
 )
+from ._restarts import Restarts
 from ._stream import Stream
 from .consistency import Change
 from .inference import Inference, drawn_codes
@@ -293,6 +294,9 @@ class MixAEClustering(
         Of few images or series it is 3, or as many as make 7500 rows. It is 2 where
         ``init="auto"`` tries two starts, which are compared with an eighth of the batch
         entropy, and 5 for sums (``n_active``), which are without the consistency.
+        On a processor small networks are trained side by side, where torch has threads
+        (``torch.set_num_threads``) that one of them has no use for; not with callbacks,
+        ``verbose=2`` or code of your own. What they find is the same.
     init : str or array-like, default="auto"
         The start: "random" weights, as in the paper, or clusters that the mixture
         learns in the first tenth of the epochs, one for each expert: labels
@@ -625,37 +629,19 @@ class MixAEClustering(
         With nothing good before the interruption, it is raised.
         """
         problem.check_range(rows)
-        clusters = self.expert_labels_ if warm else None
         n_init = 1 if warm else problem.n_init
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
             attributes=partial(self._fitted, problem, rows, moments),
             verbose=self.verbose, note=moments.recognised,
         )  # fmt: skip
-        best, lowest = None, np.inf
-        interruption: BaseException | None = None
-        seeds = _seeds(self.random_state, n_init)
-        for seed, restart in zip(seeds, problem.restarts(), strict=False):
-            network = deepcopy(self.module_) if warm else new_network(problem, seed)
-            network.to(problem.device)
-            monitor.begin_restart(network, None if warm else restart.start_name)
-            candidate: Candidate | None
-            try:
-                candidate = fit_once(
-                    restart, network, rows, moments, seed, monitor, clusters=clusters
-                )
-            except BaseException as error:
-                candidate, interruption = getattr(error, "candidate", None), error
-            if candidate and candidate.objective + restart.handicap < lowest:
-                best, lowest = candidate, candidate.objective + restart.handicap
-            if (
-                not candidate
-                or interruption
-                or monitor.end_restart(candidate.objective)
-            ):
-                break
-        if best is None:
-            raise interruption  # type: ignore[misc]
+        restarts = Restarts(
+            problem, problem.batches(rows, moments).holding(), moments,
+            _seeds(self.random_state, n_init), monitor,
+            trained=self.module_ if warm else None,
+            clusters=self.expert_labels_ if warm else None,
+        )  # fmt: skip
+        best, interruption = restarts.best()
         if interruption is None:
             network = best.inference.network
             monitor.end(partial(self._fitted, problem, rows, moments, network))

@@ -29,6 +29,22 @@ def data_home():
     return folder
 
 
+@pytest.fixture
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def _global_random_state():
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {

@@ -1043,6 +1043,7 @@ def test_interrupted_before_anything_was_learned_leaves_all_as_it_was(monkeypatc
 
 
 @quiet
+@pytest.mark.usefixtures("one_thread")  # one after another
 def test_interrupted_restarts_keep_the_best_so_far(monkeypatch):
     alone = small(max_epochs=4).fit(X)
     break_after(monkeypatch, 5, KeyboardInterrupt())

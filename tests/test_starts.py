@@ -21,7 +21,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from skmixae import MixAEClustering, _fitting, _mixae, _problem
+from skmixae import MixAEClustering, _fitting, _problem, _restarts
 from skmixae._parameters import automatic_starts
 from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.objective import LOSSES, MixtureObjective, Reconstruction, Weights
@@ -644,18 +644,19 @@ def test_restarts_take_turns_among_the_starts(X, params, starts):
     assert [restart.start for restart in problem.restarts()] == starts
 
 
+@pytest.mark.usefixtures("one_thread")  # one after another
 @pytest.mark.parametrize("handicap", [0.0, 1e9])
 def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
     monkeypatch.setattr(_problem, "MARGIN", handicap)
     seen = []
-    fit_once = _mixae.fit_once
+    fit_once = _restarts.fit_once
 
     def spy(problem, *args, **kwargs):
         candidate = fit_once(problem, *args, **kwargs)
         seen.append((candidate.objective + problem.handicap, candidate.objective))
         return candidate
 
-    monkeypatch.setattr(_mixae, "fit_once", spy)
+    monkeypatch.setattr(_restarts, "fit_once", spy)
     model = small(n_clusters=2, n_init=4, max_epochs=20).fit(TAILED)
     assert [pair[0] - pair[1] for pair in seen] == [0, handicap] * 2
     assert model.objective_ == min(seen)[1]

@@ -38,7 +38,7 @@ def small(**params):
 
 
 def test_how_a_fit_starts_depends_on_how_wide_rows_are(monkeypatch):
-    import skmixae._mixae as module
+    import skmixae._restarts as module
 
     seen = []
     fit_once = module.fit_once

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ __all__ = [
     "ParallelConv",
     "ParallelConvTranspose",
     "ParallelLinear",
+    "autocast",
 ]
 
 # Products with an odd number of outputs round a row by its place in the batch. To
@@ -37,6 +40,48 @@ def _permute(order: Tensor, *tensors: Tensor) -> None:
     """Reorder the first dimension of tensors, in place."""
     for values in tensors:
         values.copy_(values[order])
+
+
+class _Casts(threading.local):
+    """Weights as products take them, each with the weight itself; of one thread."""
+
+    kept: dict[int, tuple[Tensor, Tensor]] | None = None
+
+
+_CASTS = _Casts()
+
+
+@contextmanager
+def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+    """Compute products in a precision, and all else as it is given.
+
+    Each weight is cast once while this lasts. ``torch.autocast`` would do that, too,
+    but threads share what it keeps, and one that ends throws away that of the others:
+    how gradients are rounded would depend on who is faster.
+    """
+    if precision is torch.float32:
+        yield
+        return
+    _CASTS.kept = {}
+    try:
+        with torch.autocast(device.type, precision):
+            yield
+    finally:
+        _CASTS.kept = None
+
+
+def _cast(weight: Tensor) -> Tensor:
+    """Return a weight as products take it."""
+    kept, device = _CASTS.kept, weight.device.type
+    if (
+        kept is None
+        or not (weight.is_leaf and torch.is_grad_enabled())
+        or not torch.is_autocast_enabled(device)
+    ):
+        return weight
+    if id(weight) not in kept:
+        kept[id(weight)] = weight, weight.to(torch.get_autocast_dtype(device))
+    return kept[id(weight)][1]
 
 
 class ParallelLinear(nn.Module):
@@ -78,7 +123,7 @@ class ParallelLinear(nn.Module):
             wide = weight.transpose(0, 1).reshape(x.shape[1], -1)  # (in, k * out)
             out = torch.addmm(bias.reshape(-1), x, wide).view(len(x), *bias.shape)
         else:
-            out = torch.baddbmm(bias.unsqueeze(1), x.transpose(0, 1), weight)
+            out = torch.baddbmm(bias.unsqueeze(1), x.transpose(0, 1), _cast(weight))
             out = out.transpose(0, 1)
         return out[..., : self.weight.shape[-1]]  # (b, k, out)
 

@@ -23,8 +23,8 @@ from .loop import (
     train_epoch,
 )
 from .shapes import shape_of, varying_window
-from .step import Objective, ReplayedStep, TrainingStep, autocast
-from .threads import fed_threads
+from .step import Objective, ReplayedStep, TrainingStep
+from .threads import fed_threads, worth_threads
 from .whitening import mostly_zeros, principal_axes
 
 __all__ = [
@@ -52,7 +52,6 @@ __all__ = [
     "Whitening",
     "agglomerate",
     "as_probabilities",
-    "autocast",
     "fed_threads",
     "mostly_zeros",
     "principal_axes",
@@ -62,4 +61,5 @@ __all__ = [
     "train",
     "train_epoch",
     "varying_window",
+    "worth_threads",
 ]

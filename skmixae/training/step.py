@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..network.parallel import autocast
 from .adam import AdamW
 
 # Steps made as they are written before one is recorded: libraries of the GPU choose
@@ -159,13 +160,3 @@ class Recording:
         self.x.copy_(x)
         self.graph.replay()
         return self.terms
-
-
-@contextmanager
-def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
-    """Compute products in a precision, and all else as it is given."""
-    if precision is torch.float32:
-        yield
-    else:
-        with torch.autocast(device.type, precision):
-            yield

@@ -19,6 +19,12 @@ _lock = Lock()
 _found: list[int] = []  # torch's number of threads, for each fit that is under way
 
 
+def worth_threads(network: nn.Module, batch_size: int) -> int:
+    """Return how many threads a step of training is worth, at least one."""
+    work = batch_size * sum(p.numel() for p in network.parameters())
+    return max(1, work // WORTH_A_THREAD)
+
+
 @contextmanager
 def fed_threads(network: nn.Module, batch_size: int) -> Iterator[None]:
     """Lower torch's number of threads to what the work is worth, and put it back.
@@ -26,11 +32,11 @@ def fed_threads(network: nn.Module, batch_size: int) -> Iterator[None]:
     The processor's only; a device keeps its own time. Of fits in several threads of
     Python, each puts back what the first one found: what another set is no wish.
     """
-    work = batch_size * sum(p.numel() for p in network.parameters())
+    worth = worth_threads(network, batch_size)
     with _lock:
         before = _found[0] if _found else torch.get_num_threads()
         _found.append(before)
-        torch.set_num_threads(min(before, max(1, work // WORTH_A_THREAD)))
+        torch.set_num_threads(min(before, worth))
     try:
         yield
     finally:

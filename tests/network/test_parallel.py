@@ -5,6 +5,7 @@ nothing but another order of the sums.
 """
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from skmixae.network.parallel import (
     ParallelConv,
     ParallelConvTranspose,
     ParallelLinear,
+    autocast,
 )
 from skmixae.training.adam import AdamW
 
@@ -393,3 +395,65 @@ def test_graph_does_not_grow_with_the_number_of_experts():
         )
 
     assert nodes(2) == nodes(23)
+
+
+def test_a_weight_is_cast_once_while_autocast_lasts():
+    """As ``torch.autocast`` does alone: gradients are added up in the same type."""
+    linear = ParallelLinear(3, 4, 5, generator=generator())
+    x = torch.randn(7, 3, 4, generator=generator(1))
+
+    def gradient(context):
+        with context:
+            out = linear(x) * linear(x + 1)
+        linear.zero_grad()
+        out.float().square().sum().backward()
+        return linear.weight.grad.clone()
+
+    ours = gradient(autocast(torch.device("cpu"), torch.bfloat16))
+    assert torch.equal(ours, gradient(torch.autocast("cpu", torch.bfloat16)))
+    apart = torch.autocast("cpu", torch.bfloat16, cache_enabled=False)
+    assert not torch.equal(ours, gradient(apart))
+
+
+def test_what_is_cast_without_gradients_is_not_kept():
+    linear = ParallelLinear(3, 4, 5, generator=generator())
+    x = torch.ones(7, 3, 4)
+    with autocast(torch.device("cpu"), torch.bfloat16):
+        with torch.no_grad():
+            linear(x)
+        linear(x).float().sum().backward()
+    assert linear.weight.grad.abs().sum() > 0
+
+
+def test_another_thread_that_ends_takes_nothing_away():
+    """``torch.autocast`` alone forgets in all threads what it had cast."""
+    linear = ParallelLinear(3, 4, 5, generator=generator())
+    x = torch.randn(7, 3, 4, generator=generator(1))
+
+    def elsewhere():
+        with autocast(torch.device("cpu"), torch.bfloat16):
+            return linear(x)
+
+    def gradient(between):
+        with autocast(torch.device("cpu"), torch.bfloat16):
+            first = linear(x)
+            between()
+            out = first * linear(x + 1)
+        linear.zero_grad()
+        out.float().square().sum().backward()
+        return linear.weight.grad.clone()
+
+    with ThreadPoolExecutor(1) as pool:
+        disturbed = gradient(lambda: pool.submit(elsewhere).result())
+    assert torch.equal(disturbed, gradient(lambda: None))
+
+
+def test_a_weight_that_changed_is_cast_anew():
+    linear = ParallelLinear(1, 2, 2, generator=generator())
+    x = torch.ones(1, 1, 2)
+    for scale in (1.0, 2.0):
+        with torch.no_grad():
+            linear.weight.fill_(scale)
+            linear.bias.zero_()
+        with autocast(torch.device("cpu"), torch.bfloat16):
+            assert linear(x).tolist() == [[[2 * scale] * 2]]

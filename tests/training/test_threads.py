@@ -10,14 +10,6 @@ from torch import nn
 from skmixae.training.threads import WORTH_A_THREAD, fed_threads
 
 
-@pytest.fixture
-def four_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize(("worth", "threads"), [(0.1, 1), (1.0, 1), (2.5, 2), (99, 4)])
 def test_threads_are_those_that_the_work_is_worth(worth, threads):

@@ -1,0 +1,210 @@
+"""Fits of one problem from several seeds, of which the best is kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ._callbacks import FitMonitor
+from ._fitting import fit_once
+from ._outcome import Candidate
+from ._problem import Problem, new_network
+from .network import MixtureOfAutoencoders
+from .training import Batches, EpochReport, Moments, Monitor, fed_threads, worth_threads
+
+# Python runs in one thread at a time: of more fits side by side than these, most wait.
+AT_ONCE = 4
+WAIT_SECONDS = 0.5
+
+
+class Outcome(NamedTuple):
+    """What came of a restart: a trained mixture, or what broke it off, or both."""
+
+    candidate: Candidate | None
+    handicap: float = 0.0  # added to its objective where it is compared
+    error: BaseException | None = None
+
+    @property
+    def whole(self) -> Candidate:
+        """The mixture of a restart that nothing broke off."""
+        assert self.candidate is not None
+        return self.candidate
+
+
+@dataclass
+class Restarts:
+    """The restarts of a fit, one after another or side by side; the outcome is one.
+
+    They are side by side where a step of training has no use for all the threads that
+    torch has. Not on a GPU, nor where somebody listens to each epoch, nor where code of
+    the user's runs: it may draw from randomness that threads share.
+
+    Parameters
+    ----------
+    problem : Problem
+        It says what each starts from.
+    batches : Batches
+        All the rows.
+    moments : Moments
+        Of the rows.
+    seeds : list of int
+        One for each restart.
+    monitor : FitMonitor
+        Who is told.
+    trained : MixtureOfAutoencoders, optional
+        Where training goes on, in place of a new network.
+    clusters : ndarray of shape (n_experts,), optional
+        The cluster that each of its experts is of.
+    """
+
+    problem: Problem
+    batches: Batches
+    moments: Moments
+    seeds: list[int]
+    monitor: FitMonitor
+    trained: MixtureOfAutoencoders | None = None
+    clusters: NDArray[np.integer] | None = None
+
+    def __post_init__(self) -> None:
+        starts = self.problem.restarts()
+        self.tasks = list(zip(starts, self.seeds, strict=False))
+
+    def best(self) -> tuple[Candidate, BaseException | None]:
+        """Return the one of the lowest objective, and what broke the fit off, if so.
+
+        With nothing good before the interruption, it is raised.
+        """
+        best: Candidate | None = None
+        lowest, error = np.inf, None
+        first = self._network(*self.tasks[0])
+        n = self._n_at_once(first)
+        with fed_threads(first, self.problem.batch_size):
+            outcomes = self._side_by_side(n) if n > 1 else self._in_turn(first)
+            for outcome in outcomes:
+                candidate, error = outcome.candidate, outcome.error
+                if candidate and candidate.objective + outcome.handicap < lowest:
+                    best, lowest = candidate, candidate.objective + outcome.handicap
+        if best is None:
+            raise error  # type: ignore[misc]
+        return best, error
+
+    def _network(self, problem: Problem, seed: int) -> MixtureOfAutoencoders:
+        """Return the network that a restart trains."""
+        if self.trained is not None:
+            return deepcopy(self.trained).to(problem.device)
+        return new_network(problem, seed)
+
+    def _n_at_once(self, network: MixtureOfAutoencoders) -> int:
+        problem, n = self.problem, len(self.tasks)
+        on_processor = problem.device.type == "cpu"
+        if not on_processor or problem.runs_own_code or self.monitor.listens:
+            return 1
+        fed = worth_threads(network, problem.batch_size)
+        most = min(torch.get_num_threads() // fed, AT_ONCE)
+        if most < 2:
+            return 1
+        # Three share two threads: the third alone would leave one idle.
+        return min(n, most + 1 if n % most == 1 else most)
+
+    def _in_turn(self, network: MixtureOfAutoencoders) -> Iterator[Outcome]:
+        """Yield what comes of one after another, until one fails or all is enough."""
+        for i, (problem, seed) in enumerate(self.tasks):
+            if i:
+                network = self._network(problem, seed)
+            start = None if self.trained is not None else problem.start_name
+            self.monitor.begin_restart(network, start)
+            outcome = self._fit(problem, seed, network, self.monitor)
+            yield outcome
+            if outcome.error or self._told(outcome.whole):
+                return
+
+    def _side_by_side(self, n_at_once: int) -> Iterator[Outcome]:
+        """Yield the same outcomes of restarts in threads.
+
+        An interruption comes last, after what all of them had come to before it.
+        """
+        brake = Brake()
+        with ThreadPoolExecutor(n_at_once) as pool:
+            fits = deque(
+                pool.submit(self._begin_and_fit, problem, seed, brake)
+                for problem, seed in self.tasks
+            )
+            try:
+                for problem, _ in self.tasks:
+                    try:
+                        # On Windows a wait without end is not interrupted.
+                        while not wait([fits[0]], WAIT_SECONDS).done:
+                            pass
+                    except BaseException as interruption:  # of waiting
+                        brake.pull()
+                        yield from (fit.result() for fit in fits if not fit.cancel())
+                        yield Outcome(None, error=interruption)
+                        return
+                    outcome = fits.popleft().result()
+                    yield outcome
+                    if outcome.error:
+                        return
+                    network = outcome.whole.inference.network
+                    self.monitor.begin_restart(network, problem.start_name)
+                    self._told(outcome.whole)
+            finally:
+                brake.pull()
+                for fit in fits:
+                    fit.cancel()
+
+    def _begin_and_fit(self, problem: Problem, seed: int, brake: Brake) -> Outcome:
+        return self._fit(problem, seed, self._network(problem, seed), brake)
+
+    def _fit(
+        self,
+        problem: Problem,
+        seed: int,
+        network: MixtureOfAutoencoders,
+        monitor: Monitor,
+    ) -> Outcome:
+        try:
+            candidate = fit_once(
+                problem, network, self.batches, self.moments, seed, monitor,
+                clusters=self.clusters,
+            )  # fmt: skip
+        except BaseException as error:
+            salvaged = getattr(error, "candidate", None)
+            return Outcome(salvaged, problem.handicap, error)
+        return Outcome(candidate, problem.handicap)
+
+    def _told(self, candidate: Candidate) -> bool:
+        """Tell the monitor of a restart that ended; True when it has enough."""
+        n_epochs = len(candidate.run.history)
+        return self.monitor.end_restart(candidate.objective, n_epochs)
+
+
+class Brake:
+    """A monitor that ends all the fits that it follows."""
+
+    def __init__(self) -> None:
+        self.is_pulled = False
+
+    def pull(self) -> None:
+        """Break off each fit before its next epoch."""
+        self.is_pulled = True
+
+    def begin_epoch(self) -> None:
+        """Raise where the fit is to end."""
+        if self.is_pulled:
+            raise Braked
+
+    def end_epoch(self, report: EpochReport) -> bool:
+        """Let the fit go on."""
+        return False
+
+
+class Braked(Exception):
+    """A fit was ended, for another reason than its own."""

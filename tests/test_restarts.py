@@ -1,0 +1,204 @@
+"""Restarts come to the same side by side as one after another."""
+
+import _thread
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_digits, load_wine, make_blobs
+
+from skmixae import MixAEClustering, TrainingDiverged, _restarts
+from skmixae.training import loop
+
+X, _ = make_blobs(120, n_features=6, centers=3, random_state=0)
+DIGITS = load_digits().data[:300]
+
+
+def small(**params):
+    settings = {
+        "n_clusters": 3,
+        "hidden_layer_sizes": (8,),
+        "latent_dim": 2,
+        "max_epochs": 6,
+        "init": "random",
+        "n_init": 3,
+        "random_state": 0,
+    }
+    return MixAEClustering(**settings | params)
+
+
+def threads_of_fits(monkeypatch):
+    """Return a set to which each fit adds the thread that it runs in."""
+    seen, fit_once = set(), _restarts.fit_once
+
+    def spy(*args, **kwargs):
+        seen.add(threading.get_ident())
+        return fit_once(*args, **kwargs)
+
+    monkeypatch.setattr(_restarts, "fit_once", spy)
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("n_init", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("rows", "params"),
+    [
+        (X, {"precision": "float32"}),
+        (X, {"precision": "bfloat16", "n_experts": "auto"}),
+        (load_wine().data, {"init": "auto"}),
+        (X, {"init": "spectral", "consistency": "masking"}),
+        (DIGITS, {"input_shape": (8, 8), "precision": "bfloat16"}),
+        (DIGITS, {"architecture": "conv2d", "input_shape": (8, 8)}),
+        (X, {"expert": "variational"}),
+        (X, {"expert": "adversarial"}),
+        (X, {"n_active": 2, "n_experts": None}),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if type(value) is dict else "",
+)
+def test_threads_change_how_restarts_run_and_nothing_of_what_they_find(
+    rows, params, n_init, monkeypatch
+):
+    seen = threads_of_fits(monkeypatch)
+    model = small(**params | {"n_init": n_init}).fit(rows)
+    assert len(seen) > 1
+    assert threading.get_ident() not in seen
+    assert torch.get_num_threads() == 4
+
+    torch.set_num_threads(1)
+    seen.clear()
+    alone = small(**params | {"n_init": n_init}).fit(rows)
+    assert seen == {threading.get_ident()}
+    assert model.objective_ == alone.objective_
+    assert_array_equal(model.labels_, alone.labels_)
+    assert_array_equal(model.predict_proba(rows), alone.predict_proba(rows))
+    assert_array_equal(model.history_["objective"], alone.history_["objective"])
+    assert model.init_ == alone.init_
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_side_by_side_the_same_is_told_in_the_same_order(capsys):
+    small(verbose=1).fit(X)
+    beside = capsys.readouterr().out
+    torch.set_num_threads(1)
+    small(verbose=1).fit(X)
+    assert beside == capsys.readouterr().out
+    assert beside.count("start") == 3
+
+
+def own_rows(x, generator):
+    return x + torch.randn(x.shape, generator=generator, device=x.device)
+
+
+class Listener:
+    """A callback of scikit-learn's."""
+
+    def setup(self, estimator, context): ...
+    def teardown(self, estimator, context): ...
+    def on_fit_task_begin(self, estimator, context): ...
+    def on_fit_task_end(self, estimator, context): ...
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("who", ["epochs are printed", "a callback", "own code"])
+def test_restarts_are_one_after_another_where_somebody_would_be_confused(
+    who, monkeypatch, capsys
+):
+    seen = threads_of_fits(monkeypatch)
+    model = small(verbose=2 if who == "epochs are printed" else 0)
+    if who == "a callback":
+        pytest.importorskip("sklearn.callback")
+        model.set_callbacks(Listener())
+    if who == "own code":
+        model.set_params(consistency=own_rows)
+    model.fit(X)
+    assert seen == {threading.get_ident()}
+    lines = capsys.readouterr().out.splitlines()
+    n_epochs = sum("] epoch" in line for line in lines)
+    assert n_epochs == (18 if who == "epochs are printed" else 0)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_step_that_feeds_all_threads_has_them(monkeypatch):
+    monkeypatch.setattr("skmixae.training.threads.WORTH_A_THREAD", 1)
+    seen = threads_of_fits(monkeypatch)
+    small().fit(X)
+    assert seen == {threading.get_ident()}
+
+
+def failing(monkeypatch, which, error):
+    """Make the restart of one number fail at its third epoch."""
+    train_epoch, new_network = loop.train_epoch, _restarts.new_network
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)
+
+    def marked(problem, seed):
+        network = new_network(problem, seed)
+        network.fails = seed == seeds[which]
+        return network
+
+    def breaking(network, *args, epoch, **kwargs):
+        if epoch == 2 and network.fails:
+            raise error
+        return train_epoch(network, *args, epoch=epoch, **kwargs)
+
+    monkeypatch.setattr(_restarts, "new_network", marked)
+    monkeypatch.setattr(loop, "train_epoch", breaking)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_restart_that_fails_ends_the_fit_alike(which, monkeypatch):
+    error = TrainingDiverged("in epoch 3")
+    failing(monkeypatch, which, error)
+    models = small(), small()
+    for n_threads, model in zip((4, 1), models, strict=True):
+        torch.set_num_threads(n_threads)
+        with pytest.raises(TrainingDiverged) as raised:
+            model.fit(X)
+        assert raised.value is error
+    beside, alone = models
+    assert beside.objective_ == alone.objective_
+    assert_array_equal(beside.labels_, alone.labels_)
+    assert_array_equal(beside.labels_, beside.predict(X))
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_an_interrupt_ends_all_restarts_and_keeps_the_best(monkeypatch):
+    train_epoch, n_done = loop.train_epoch, []
+
+    def interrupting(*args, **kwargs):
+        n_done.append(1)
+        if len(n_done) == 12:
+            _thread.interrupt_main()
+        time.sleep(0.01)
+        return train_epoch(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_epoch", interrupting)
+    model = small(max_epochs=10_000, n_init=6)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert 0 < model.n_iter_ < 10_000
+    assert len(n_done) < 2000
+    assert_array_equal(model.labels_, model.predict(X))
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_an_interrupt_before_anything_was_learned_leaves_all_as_it_was(monkeypatch):
+    def interrupting(*args, **kwargs):
+        _thread.interrupt_main()
+        time.sleep(0.5)
+        raise TrainingDiverged
+
+    model = small().fit(X)
+    before = model.predict_proba(X)
+    monkeypatch.setattr(loop, "train_epoch", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(2 * X)
+    assert_array_equal(model.predict_proba(X), before)
