@@ -184,6 +184,10 @@ class Problem:
         scaling = moments.scaling(self.loss)
         return Batches(rows, scaling, self.batch_size, self.device)
 
+    def work(self, network: MixtureOfAutoencoders) -> float:
+        """Return how many multiplications a batch takes to pass through a network."""
+        return self.batch_size * network.n_multiplications
+
     def view(self, rows: Rows, moments: Moments) -> View:
         """Return the random change of rows by which experts are merged.
 

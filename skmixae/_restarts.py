@@ -18,7 +18,7 @@ from ._fitting import fit_once
 from ._outcome import Candidate
 from ._problem import Problem, new_network
 from .network import MixtureOfAutoencoders
-from .training import Batches, EpochReport, Moments, Monitor, fed_threads, worth_threads
+from .training import Batches, EpochReport, Moments, Monitor, fed_threads, threads_worth
 
 # Python runs in one thread at a time: of more fits side by side than these, most wait.
 AT_ONCE = 4
@@ -86,7 +86,7 @@ class Restarts:
         lowest, error = np.inf, None
         first = self._network(*self.tasks[0])
         n = self._n_at_once(first)
-        with fed_threads(first, self.problem.batch_size):
+        with fed_threads(self.problem.work(first)):
             outcomes = self._side_by_side(n) if n > 1 else self._in_turn(first)
             for outcome in outcomes:
                 candidate, error = outcome.candidate, outcome.error
@@ -107,8 +107,9 @@ class Restarts:
         on_processor = problem.device.type == "cpu"
         if not on_processor or problem.runs_own_code or self.monitor.listens:
             return 1
-        fed = worth_threads(network, problem.batch_size)
-        most = min(torch.get_num_threads() // fed, AT_ONCE)
+        n_threads = torch.get_num_threads()
+        fed = threads_worth(problem.work(network), n_threads)
+        most = min(n_threads // fed, AT_ONCE)
         if most < 2:
             return 1
         # Three share two threads: the third alone would leave one idle.

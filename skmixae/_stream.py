@@ -67,7 +67,7 @@ class Stream:
         self.keep_sizes(problem, start.mean(0))
         lessons, _ = problem.plan.split(TEACHING_SHARE)
         target = torch.from_numpy(start).to(problem.device)
-        threads = fed_threads(self.network, problem.batch_size)
+        threads = fed_threads(problem.work(self.network))
         with own_randomness(self.seed, problem), threads:
             train(
                 self.network,
@@ -91,7 +91,7 @@ class Stream:
         device, k = problem.device, problem.spec.n_experts
         batches = problem.batches(rows, moments)
         book = LabelBook(len(rows), k, device)
-        threads = fed_threads(self.network, problem.batch_size)
+        threads = fed_threads(problem.work(self.network))
         with own_randomness(seed, problem), threads:
             objective = problem.objective(rows, moments, self.schedule)
             if problem.as_even_as_start:

@@ -58,6 +58,10 @@ class Experts(nn.Module):
         """Make expert ``order[i]`` the i-th."""
         permute_layers(self, order)
 
+    def n_multiplications(self) -> float:
+        """Return how many a row takes, there and back: one for each weight."""
+        return sum(p.numel() for p in self.parameters())
+
 
 def permute_layers(module: nn.Module, order: Tensor) -> None:
     """Reorder the experts in all layers of a module, itself included."""

@@ -104,6 +104,18 @@ class ConvolutionalExperts(Experts):
         rows = torch.cat([self._decoded(latents[:, some], some) for some in groups], 1)
         return Decoded(rows)
 
+    def n_multiplications(self) -> float:
+        """Return how many a row takes: of a convolution, one for each weight and place.
+
+        There are as many places as in the smaller image, on either way.
+        """
+        places = [math.prod(size) for size in self.sizes[1:]]
+        total = super().n_multiplications()
+        for layers, numbers in (self.convs, places), (self.deconvs, places[::-1]):
+            for layer, n in zip(layers, numbers, strict=True):
+                total += (n - 1) * layer.get_parameter("weight").numel()
+        return total
+
     def _some(self, x: Tensor) -> list[slice]:
         """Return the experts that are applied together."""
         return self.groups if x.device.type == "cpu" else [ALL]

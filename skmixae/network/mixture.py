@@ -113,6 +113,12 @@ class MixtureOfAutoencoders(nn.Module):
             for other, value in zip(custom, tracked, strict=True):
                 other.track_running_stats = value
 
+    @property
+    def n_multiplications(self) -> float:
+        """How many a row takes, to be assigned, encoded and decoded."""
+        of_assignment = sum(p.numel() for p in self.assignment.parameters())
+        return self.experts.n_multiplications() + of_assignment
+
     @torch.no_grad()
     def permute_experts(self, order: Tensor) -> None:
         """Make expert ``order[i]`` the i-th: the same mixture under other names."""

@@ -24,7 +24,7 @@ from .loop import (
 )
 from .shapes import shape_of, varying_window
 from .step import Objective, ReplayedStep, TrainingStep
-from .threads import fed_threads, worth_threads
+from .threads import fed_threads, threads_worth
 from .whitening import mostly_zeros, principal_axes
 
 __all__ = [
@@ -58,8 +58,8 @@ __all__ = [
     "shape_of",
     "shared_rows",
     "subset_labels",
+    "threads_worth",
     "train",
     "train_epoch",
     "varying_window",
-    "worth_threads",
 ]

@@ -6,6 +6,9 @@ from itertools import product
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
+
+from skmixae.network import NetworkSpec, build_network
 
 ARCHITECTURES = ["mlp", "conv1d", "conv2d", "custom"]
 READS = ["latents", "hidden", "input"]
@@ -230,3 +233,21 @@ def test_graph_of_a_training_step_does_not_grow_with_the_experts(build, architec
         return len(seen)
 
     assert nodes(2) == nodes(31)
+
+
+@pytest.mark.parametrize("size", [8, 9, 28])
+@pytest.mark.parametrize("architecture", ["mlp", "conv2d"])
+def test_multiplications_are_counted_as_torch_counts_them(architecture, size):
+    spec = NetworkSpec(
+        n_experts=3, input_shape=(size, size), latent_dim=4, architecture=architecture,
+        hidden_layer_sizes=(16,), conv_channels=(4, 8),
+        assignment_hidden_layer_sizes=(16,), assignment_input="latents",
+        activation="relu",
+    )  # fmt: skip
+    network = build_network(spec, torch.Generator().manual_seed(0)).eval()
+    x = torch.zeros(5, size * size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x).decoded.rows()
+    # Beside the products there are biases and norms, of which a row takes few.
+    counted = counter.get_total_flops() / 2 / 5
+    assert network.n_multiplications == pytest.approx(counted, rel=0.1)

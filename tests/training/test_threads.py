@@ -1,27 +1,28 @@
 """Threads follow the work, for as long as it lasts."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 import torch
-from torch import nn
 
 from skmixae.training.threads import WORTH_A_THREAD, fed_threads
 
 
 @pytest.mark.usefixtures("four_threads")
-@pytest.mark.parametrize(("worth", "threads"), [(0.1, 1), (1.0, 1), (2.5, 2), (99, 4)])
+@pytest.mark.parametrize(
+    ("worth", "threads"), [(0.1, 1), (1.0, 1), (2.5, 2), (99, 4), (math.inf, 4)]
+)
 def test_threads_are_those_that_the_work_is_worth(worth, threads):
-    network = nn.Linear(1000, 1, bias=False)
-    with fed_threads(network, int(worth * WORTH_A_THREAD / 1000)):
+    with fed_threads(worth * WORTH_A_THREAD):
         assert torch.get_num_threads() == threads
     assert torch.get_num_threads() == 4
 
 
 @pytest.mark.usefixtures("four_threads")
 def test_threads_come_back_after_an_error():
-    with pytest.raises(KeyError), fed_threads(nn.Linear(1, 1), 1):
+    with pytest.raises(KeyError), fed_threads(1):
         raise KeyError
     assert torch.get_num_threads() == 4
 
@@ -32,7 +33,7 @@ def test_threads_come_back_where_fits_overlap():
     begun, second, ended = Event(), Event(), Event()
 
     def first_fit():
-        with fed_threads(nn.Linear(1, 1), 1):
+        with fed_threads(1):
             begun.set()
             assert second.wait(10)
         ended.set()
@@ -40,7 +41,7 @@ def test_threads_come_back_where_fits_overlap():
 
     def second_fit():
         assert begun.wait(10)
-        with fed_threads(nn.Linear(1, 1), 1):
+        with fed_threads(1):
             second.set()
             assert ended.wait(10)
         return torch.get_num_threads()
