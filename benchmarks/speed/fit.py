@@ -77,7 +77,7 @@ def bare_epochs(model: MixAEClustering, X: np.ndarray):
     order = np.random.default_rng(0)
 
     def train(epochs: int) -> None:
-        with fed_threads(network, problem.batch_size):  # as many as a fit takes
+        with fed_threads(problem.work(network)):  # as many as a fit takes
             for _ in range(epochs):
                 for index, x in batches.shuffled(order):
                     step(index, x, 0.0)
