@@ -291,7 +291,8 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
         rows: there much depends on the start, unless they are held to it.
-        Of few images or series it is 3, or as many as make 7500 rows. It is 2 where
+        Of few images or series it is 3, or as many as make 7500 rows, and where that is
+        more than one, another from the graph of neighbours (see ``init``). It is 2 where
         ``init="auto"`` tries two starts, which are compared with an eighth of the batch
         entropy, and 5 for sums (``n_active``), which are without the consistency.
         On a processor small networks are trained side by side, where torch has threads
@@ -323,8 +324,9 @@ class MixAEClustering(
           until four fifths of all are sure of a topic, up to four times as many; the
           likeliest of those found from ten runs of k-means, held to.
 
-        "auto" is "random" for rows that are not whitened. Others it asks, and the first
-        of these that is true decides:
+        "auto" is "random" for rows that are not whitened, and the last restart of few
+        images or series "spectral". Others it asks, and the first of these that is true
+        decides:
 
         - four fifths of the features are indicators, of two values, and these are no
           words; they are latent classes by the Bayesian information criterion, which is

@@ -29,6 +29,7 @@ from ._parameters import (
     is_series,
     layer_sizes,
     may_find_shape,
+    ordered_starts,
     resolve_active,
     resolve_assignment,
     resolve_balance,
@@ -95,6 +96,7 @@ class Problem:
     n_init: int
     start: NDArray | str  # labels or probabilities, or the name of a way to start
     other_starts: tuple[str, ...]  # which restarts try in turn
+    judged_balance: float  # the share of the batch entropy where they are compared
     device: torch.device
     handicap: float = 0.0  # added to the objective where restarts are compared
 
@@ -112,7 +114,8 @@ class Problem:
         """Return the problem of each restart, from one start after the other."""
         starts = [self]
         for name in self.other_starts:
-            starts.append(replace(self, start=name, handicap=MARGIN))
+            handicap = 0.0 if name == self.start_name else MARGIN
+            starts.append(replace(self, start=name, handicap=handicap))
         return [starts[i % len(starts)] for i in range(self.n_init)]
 
     def objective(
@@ -174,10 +177,8 @@ class Problem:
         weights = self.weights
         if self.spec.n_active > 1:
             weights = weights._replace(consistency=0.0)
-        if self.other_starts:
-            balance = JUDGED_BALANCE * weights.batch_entropy
-            weights = weights._replace(batch_entropy=balance)
-        return weights
+        balance = self.judged_balance * weights.batch_entropy
+        return weights._replace(batch_entropy=balance)
 
     def batches(self, rows: Rows, moments: Moments) -> Batches:
         """Return batches of rows, scaled as the network reads them."""
@@ -315,8 +316,10 @@ def resolve_problem(
         starts = Starts(("random",), tell_sizes=is_chunk or was_shown_clusters(e))
     else:
         choose = choose_stream_start if is_chunk else choose_starts
-        starts = choose(e, rows, moments)
+        starts = choose(e, rows, moments, ordered=reading.ordered)
     init, *others = starts.in_turn
+    # Starts that tell sizes are compared with less of what wants them even.
+    tell_sizes = bool(others) and not is_named(init, "random")
     crowded = is_crowded(e, rows, moments, init, *others)
     network = resolve_spec(
         e,
@@ -365,6 +368,7 @@ def resolve_problem(
         ),
         start=start,
         other_starts=tuple(others),
+        judged_balance=JUDGED_BALANCE if tell_sizes else 1.0,
         device=device,
     )
 
@@ -471,7 +475,9 @@ def resolve_plan(
     )
 
 
-def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> Starts:
+def choose_starts(
+    estimator: Any, rows: Rows, moments: Moments, *, ordered: bool
+) -> Starts:
     """Return ``init``; of "auto", the names of the starts that suit the rows."""
     e, k = estimator, int(estimator.n_clusters)
     if not is_named(e.init, "auto"):
@@ -481,6 +487,8 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> Starts:
         return Starts(("random",))
     if e.n_active > 1:
         return Starts(("kmeans",))
+    if ordered:
+        return ordered_starts(len(rows))
     scaling = moments.scaling(LOSSES[e.reconstruction_loss])
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
     # An expert is a Gaussian, a part ...: of some to spare each would be some of one.
@@ -498,12 +506,14 @@ def choose_starts(estimator: Any, rows: Rows, moments: Moments) -> Starts:
     )
 
 
-def choose_stream_start(estimator: Any, rows: Rows, moments: Moments) -> Starts:
+def choose_stream_start(
+    estimator: Any, rows: Rows, moments: Moments, *, ordered: bool
+) -> Starts:
     """Return the start of a stream; to "auto" a first chunk of few rows shows none."""
     e = estimator
     if is_named(e.init, "auto") and len(rows) < CHUNK_ROWS * e.n_clusters:
         return Starts(("random",))
-    starts = choose_starts(e, rows, moments)
+    starts = choose_starts(e, rows, moments, ordered=ordered)
     return starts._replace(in_turn=starts.in_turn[:1])  # one network has one start
 
 

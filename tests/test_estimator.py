@@ -363,9 +363,11 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
         return [restart.start for restart in problem.restarts()]
 
     few = ["random"] * n_init
-    assert restarts(input_shape=(8, 8)) == restarts(input_shape=(64,)) == few
+    turns = few + ["spectral"] * (n_init > 1)
+    assert restarts(input_shape=(8, 8)) == restarts(input_shape=(64,)) == turns
     assert restarts(input_shape=(8, 8), init="random") == few
-    assert restarts(input_shape=(8, 8), n_init=4) == ["random"] * 4
+    assert restarts(input_shape=(8, 8), n_init=1) == ["random"]
+    assert restarts(input_shape=(8, 8), n_init=8) == (8 * turns)[:8]
     assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
     assert restarts(input_shape=None) == ["spectral"]
 

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestCentroid
+from sklearn.neighbors import NearestCentroid, NearestNeighbors
 
 pytest.importorskip("rich")
 
@@ -347,6 +347,18 @@ def test_uneven_clusters_are_told_by_their_centres(name, n_features):
     centres = [problem.rows[problem.classes == i].mean(axis=0) for i in range(5)]
     nearest = NearestCentroid().fit(centres, range(5)).predict(problem.rows)
     assert (nearest == problem.classes).mean() > 0.995
+
+
+def test_bodies_that_turn_are_most_like_their_next_views():
+    problem = datasets.load("turning")
+    assert problem.rows.shape == (1440, 1024)
+    assert np.bincount(problem.classes).tolist() == [72] * 20
+    assert problem.rows.min() >= 0
+    assert problem.rows.max() <= 1
+    _, nearest = NearestNeighbors(n_neighbors=3).fit(problem.rows).kneighbors()
+    assert (problem.classes[nearest[:, 0]] == problem.classes).mean() > 0.99
+    steps = (nearest[:, :2] - np.arange(1440)[:, None]) % 72
+    assert np.isin(steps, [1, 71]).mean() > 0.9
 
 
 def test_of_uneven_images_every_second_class_is_a_sixth():

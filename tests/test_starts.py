@@ -662,6 +662,14 @@ def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
     assert model.objective_ == min(seen)[1]
 
 
+def test_images_from_the_graph_must_be_better_by_a_margin_balance_and_all():
+    model, rows = small(n_clusters=2, input_shape=(8, 8)), Rows(load_digits().data)
+    problem = resolve_problem(model, rows, resolve_moments(model, rows))
+    handicaps = [restart.handicap for restart in problem.restarts()]
+    assert handicaps == [0, 0, 0, _problem.MARGIN]
+    assert problem.judging == problem.weights
+
+
 def test_of_several_starts_the_most_even_is_not_for_that_the_best():
     model, rows = small(n_clusters=2, batch_entropy_weight=8.0), Rows(TAILED)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))

@@ -91,6 +91,31 @@ def _drawn_letters() -> Parts:
     return drawn_letters()
 
 
+def _turning_bodies(n_bodies: int = 20, n_views: int = 72, size: int = 32) -> Parts:
+    """Make images of bodies that turn before a camera, five degrees each, as COIL-20's.
+
+    A body is sixty bright spots about its centre. The nearer hide those behind them,
+    and are brighter.
+    """
+    rng, line = np.random.default_rng(0), np.linspace(-1, 1, size)
+    turns = 2 * np.pi * np.arange(n_views) / n_views
+    images = np.zeros((n_bodies, n_views, size, size), np.float32)
+    for body in images:
+        axes, spots = rng.uniform(0.25, 0.9, 3), rng.normal(size=(60, 3))
+        spots /= np.linalg.norm(spots, axis=1, keepdims=True)
+        x, y, z = (spots * axes * rng.uniform(0.6, 1, (60, 1))).T
+        light, width = rng.uniform(0.2, 1, 60), rng.uniform(0.08, 0.2)
+        for view, turn in zip(body, turns, strict=True):
+            across = np.cos(turn) * x + np.sin(turn) * z
+            depth = np.cos(turn) * z - np.sin(turn) * x
+            for i in np.argsort(depth):
+                far = np.add.outer((line - y[i]) ** 2, (line - across[i]) ** 2)
+                cover = np.exp(-far / (2 * width**2))
+                view += cover * (light[i] * (0.6 + 0.4 * depth[i]) - view)
+    rows = images.reshape(n_bodies * n_views, size**2)
+    return rows, np.repeat(np.arange(n_bodies), n_views), (size, size)
+
+
 def _table(load: Callable[..., Any]) -> Callable[[], Parts]:
     return partial(scaled, partial(load, return_X_y=True))
 
@@ -128,6 +153,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
     "latent_classes": _latent_classes,
+    "turning": _turning_bodies,
 }
 
 
