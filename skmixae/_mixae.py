@@ -291,8 +291,8 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
         rows: there much depends on the start, unless they are held to it.
-        Of few images or series it is 3, or as many as make 7500 rows, and where that is
-        more than one, another from the graph of neighbours (see ``init``). It is 2 where
+        Of few images or series it is 3, or as many as make 7500 rows, and one more from
+        the graph of neighbours (see ``init``) where that is not 1. It is 2 where
         ``init="auto"`` tries two starts, which are compared with an eighth of the batch
         entropy, and 5 for sums (``n_active``), which are without the consistency.
         On a processor small networks are trained side by side, where torch has threads
