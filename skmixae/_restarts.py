@@ -113,7 +113,7 @@ class Restarts:
         if most < 2:
             return 1
         # Three share two threads: the third alone would leave one idle.
-        return min(n, most + 1 if n % most == 1 else most)
+        return min(n, AT_ONCE, most + 1 if n % most == 1 else most)
 
     def _in_turn(self, network: MixtureOfAutoencoders) -> Iterator[Outcome]:
         """Yield what comes of one after another, until one fails or all is enough."""

@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +30,24 @@ def data_home():
     return folder
 
 
-@pytest.fixture
-def four_threads():
+@contextmanager
+def _threads(n):
     before = torch.get_num_threads()
-    torch.set_num_threads(4)
+    torch.set_num_threads(n)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def four_threads():
+    with _threads(4):
+        yield
 
 
 @pytest.fixture
 def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with _threads(1):
+        yield
 
 
 def _global_random_state():
