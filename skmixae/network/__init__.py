@@ -137,7 +137,8 @@ def build_network(
     }[spec.assignment_input]
     assignment = AssignmentNetwork(
         read_features, spec.assignment_hidden_layer_sizes, spec.n_experts,
-        spec.activation, generator=generator,
+        spec.activation, reads_experts=spec.assignment_input != "input",
+        generator=generator,
     )  # fmt: skip
     return MixtureOfAutoencoders(
         experts, assignment, spec.assignment_input, spec.n_active

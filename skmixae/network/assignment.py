@@ -13,6 +13,10 @@ from .parallel import ParallelLinear
 # Small enough that training starts with every assignment near uniform (as IMSAT does,
 # arXiv 1702.08720), large enough that experts of equal skill part.
 LAST_LAYER_SCALE = 1e-4
+# One step of Adam moves every weight as far, and so a logit by as much as is read: of
+# the hidden layers of 200 experts so far that after one epoch all rows were with a few
+# of them. What is read of more experts than this counts for so much less.
+EXPERTS_READ_WHOLE = 40
 
 
 class AssignmentNetwork(nn.Module):
@@ -26,6 +30,8 @@ class AssignmentNetwork(nn.Module):
         May be empty: then the logits are linear in what is read.
     n_experts : int
         K.
+    reads_experts : bool
+        Whether what it reads is made by the experts, as much by each.
     """
 
     def __init__(
@@ -35,10 +41,13 @@ class AssignmentNetwork(nn.Module):
         n_experts: int,
         activation: str,
         *,
+        reads_experts: bool,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.n_experts = n_experts
+        whole = not reads_experts or n_experts <= EXPERTS_READ_WHOLE
+        self.scale = 1.0 if whole else EXPERTS_READ_WHOLE / n_experts
         self.hidden = DenseStack(
             1, in_features, hidden_layer_sizes, activation, generator=generator
         )
@@ -51,6 +60,8 @@ class AssignmentNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, features) to logits (b, k)."""
+        if self.scale != 1.0:
+            x = x * self.scale
         return self.last(self.hidden(x).flatten(1)).flatten(1)
 
     def permute(self, order: Tensor, *, per_expert: bool) -> None:

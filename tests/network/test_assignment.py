@@ -5,13 +5,15 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from skmixae.network.assignment import AssignmentNetwork
+from skmixae.network.assignment import EXPERTS_READ_WHOLE, AssignmentNetwork
 from skmixae.network.parallel import BatchNorm, ParallelLinear
 
 
-def build(hidden_layer_sizes=(6, 5), n_experts=4, in_features=8, seed=0):
+def build(
+    hidden_layer_sizes=(6, 5), n_experts=4, in_features=8, seed=0, reads_experts=True
+):
     return AssignmentNetwork(
-        in_features, hidden_layer_sizes, n_experts, "relu",
+        in_features, hidden_layer_sizes, n_experts, "relu", reads_experts=reads_experts,
         generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
 
@@ -91,6 +93,35 @@ def test_permuting_reorders_logits_and_the_blocks_that_are_read(
         gate.permute(order, per_expert=per_expert)
     read = x.view(9, 4, 2)[:, order].flatten(1) if per_expert else x
     assert_close(gate(read), before[:, order], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (6,)])
+def test_what_is_read_of_very_many_experts_counts_less(hidden_layer_sizes):
+    many = 4 * EXPERTS_READ_WHOLE
+    one, other = (
+        build(hidden_layer_sizes, many, reads_experts=reads).double().eval()
+        for reads in (True, False)
+    )
+    x = rows()
+    assert_close(one(x), other(x / 4), rtol=1e-12, atol=0)
+    few = build((), EXPERTS_READ_WHOLE), build((), 4, reads_experts=False)
+    assert [gate.scale for gate in few] == [1.0, 1.0]
+
+
+def test_a_step_of_adam_moves_logits_as_far_with_many_experts():
+    # Each expert adds two features to what is read; all go one way.
+    def moved(n_experts):
+        gate = build((), n_experts, in_features=2 * n_experts)
+        x = torch.ones(3, 2 * n_experts)
+        before = gate(x)
+        step = torch.optim.Adam(gate.parameters(), lr=0.01)
+        gate(x)[:, 0].sum().backward()
+        step.step()
+        return (before - gate(x))[:, 0].mean().item()
+
+    reference = moved(EXPERTS_READ_WHOLE)
+    assert moved(8 * EXPERTS_READ_WHOLE) == pytest.approx(reference, rel=0.1)
+    assert moved(EXPERTS_READ_WHOLE // 4) < reference / 3  # as it is with few
 
 
 @pytest.mark.rng_untouched
