@@ -21,6 +21,7 @@ from .training import (
     STARTS,
     Agglomeration,
     Batches,
+    IsDecided,
     Moments,
     Monitor,
     Objective,
@@ -117,7 +118,7 @@ class _Fit:
         if problem.spec.n_experts > problem.n_clusters:
             plan, refining = plan.refined(problem.refinement)
         n_taught = len(self.run.history)
-        self._phase(plan, objective, self._validation(objective))
+        self._phase(plan, objective, *self._comparing(objective))
         if refining is not None and self.run.stopped != "callback":
             n_epochs = len(self.run.history) - n_taught
             self.tree = self._merged()
@@ -125,7 +126,7 @@ class _Fit:
             clusters = clusters.to(problem.device)
             settled = objective.schedule.settled(plan.progress(n_epochs - 1))
             refined = replace(objective, clusters=clusters, schedule=settled)
-            self._phase(refining, refined, self._validation(refined), clusters)
+            self._phase(refining, refined, *self._comparing(refined), clusters)
 
     def note(self, run: TrainingRun) -> None:
         """Take note of a phase, on top of those before it."""
@@ -152,20 +153,25 @@ class _Fit:
         plan: TrainingPlan,
         objective: Objective,
         validation: Validation | None = None,
+        is_decided: IsDecided | None = None,
         clusters: Tensor | None = None,
     ) -> None:
         if plan.max_epochs and self.run.stopped != "callback":
             run = train(
                 self.network, objective, self.batches, plan, self.randomness,
                 n_experts=self.problem.spec.n_experts, clusters=clusters,
-                validation=validation, monitor=self.monitor,
+                validation=validation, monitor=self.monitor, is_decided=is_decided,
             )  # fmt: skip
             self.note(run)
 
-    def _validation(self, objective: MixtureObjective) -> Validation | None:
-        """Return how an objective is watched, if rows are held out."""
-        held_out = self.held_out
-        return None if held_out is None else Validation(objective.evaluate, held_out)
+    def _comparing(
+        self, objective: MixtureObjective
+    ) -> tuple[Validation | None, IsDecided]:
+        """Return what epochs are compared by: rows, if any are held out, and which."""
+        rows, watched = self.held_out, None
+        if rows is not None:
+            watched = Validation(objective.evaluate, rows)
+        return watched, objective.schedule.is_decided
 
     def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
         """Return the proportions (k,) of the clusters that training starts from."""

@@ -11,6 +11,7 @@ from .initialisation import (
 )
 from .loop import (
     EpochReport,
+    IsDecided,
     LabelBook,
     Monitor,
     Randomness,
@@ -33,6 +34,7 @@ __all__ = [
     "Batches",
     "EpochReport",
     "Evidence",
+    "IsDecided",
     "LabelBook",
     "Moments",
     "Monitor",

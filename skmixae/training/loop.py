@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from .adam import AdamW
 from .batches import Batches
 from .step import Book, Objective, ReplayedStep, TrainingStep
+
+# Tells by the mean terms of an epoch whether it is one to compare with others.
+IsDecided: TypeAlias = Callable[[dict[str, float]], bool]
 
 
 class Monitor(Protocol):
@@ -111,6 +114,7 @@ class TrainingRun:
     history: list[EpochReport] = field(default_factory=list)
     best_objective: float = math.inf
     best_epoch: int = -1
+    decided: bool = False  # whether the best epoch was
     stopped: str = "max_epochs"
     merged: bool = False  # whether labels are of clusters that experts are merged into
 
@@ -118,6 +122,12 @@ class TrainingRun:
     def kept(self) -> EpochReport | None:
         """The epoch whose weights were kept: the best, or the last where none was."""
         return self.history[self.best_epoch] if self.history else None
+
+    def is_bettered(self, objective: float, *, decided: bool, tol: float) -> bool:
+        """Tell whether an epoch with an objective is better than the best until now."""
+        if decided != self.decided:
+            return decided and math.isfinite(objective)
+        return objective < self.best_objective - tol
 
     def after(self, first: TrainingRun) -> TrainingRun:
         """Return this run with the one before it, whose best weights it began with."""
@@ -270,9 +280,12 @@ def train(
     clusters: Tensor | None = None,
     validation: Validation | None = None,
     monitor: Monitor | None = None,
+    is_decided: IsDecided | None = None,
 ) -> TrainingRun:
     """Train until the plan says stop; the network is left with its best weights.
 
+    Those are of the epoch with the lowest objective. ``is_decided`` tells by the terms
+    of an epoch whether it is one to compare; the others are worse than any that is.
     ``clusters`` (c, k) says which experts each has, if they are merged by now.
 
     Raises
@@ -300,8 +313,10 @@ def train(
                 monitored = validation.terms(network)["objective"]
                 terms["validation_objective"] = monitored
             run.history.append(EpochReport(terms, rate, *book.close()))
-            if monitored < run.best_objective - plan.tol:
+            decided = is_decided is None or is_decided(terms)
+            if run.is_bettered(monitored, decided=decided, tol=plan.tol):
                 run.best_objective, run.best_epoch = monitored, epoch
+                run.decided = decided
                 best.take()
             if monitor is not None and monitor.end_epoch(run.history[-1]):
                 run.stopped = "callback"

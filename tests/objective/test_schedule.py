@@ -44,6 +44,13 @@ def test_every_schedule_keeps_the_weights_that_were_asked_for(name):
     assert schedule.base == BASE
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("entropy", [0.0, SURE / 2, SURE * 1.1, 1.0])
+def test_only_where_balance_fades_must_assignments_be_sure_first(name, entropy):
+    decided = SCHEDULES[name](BASE).is_decided({"sample_entropy": entropy})
+    assert decided == (name != "fading" or entropy < SURE)
+
+
 def test_anneal_starts_with_balance_and_ends_with_reconstruction():
     schedule = SCHEDULES["anneal"](BASE)
     start, end = schedule.at(0.0), schedule.at(1.0)

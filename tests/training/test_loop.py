@@ -6,6 +6,8 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
@@ -108,13 +110,16 @@ def batches(X=None, batch_size=BATCH_SIZE):
     return Batches(Rows(rows() if X is None else X), scaling, batch_size, CPU)
 
 
-def run(objective, network=None, seed=0, monitor=None, validation=None, **plan):
+def run(
+    objective, network=None, seed=0, monitor=None, validation=None, is_decided=None,
+    **plan,
+):  # fmt: skip
     plan = {"max_epochs": len(objective.script), "learning_rate": 0.1} | plan
     network = network or Toy()
     trained = train(
         network, objective, batches(), TrainingPlan(**plan),
         Randomness.from_seed(seed, CPU),
-        n_experts=2, monitor=monitor, validation=validation,
+        n_experts=2, monitor=monitor, validation=validation, is_decided=is_decided,
     )  # fmt: skip
     return network, trained
 
@@ -245,6 +250,18 @@ def test_the_weights_and_buffers_of_the_best_epoch_are_left(script):
     assert network.weight.item() == pytest.approx(-0.1 * STEPS * (best + 1))
     assert network.n_passes.item() == STEPS * (best + 1)
     assert len(trained.history) == len(script)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(-9, 9), st.booleans()), min_size=1, max_size=6))
+def test_the_best_epoch_is_of_those_to_compare_where_there_are_any(epochs):
+    script, compared = zip(*epochs, strict=True)
+    flags = iter(compared)
+    network, trained = run(Scripted(script), is_decided=lambda terms: next(flags))
+    among = [i for i, flag in enumerate(compared) if flag or not any(compared)]
+    best = min(among, key=lambda i: (script[i], i))
+    assert trained.best_epoch == best
+    assert network.weight.item() == pytest.approx(-0.1 * STEPS * (best + 1))
 
 
 @pytest.mark.parametrize(
