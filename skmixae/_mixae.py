@@ -195,7 +195,7 @@ class MixAEClustering(
     batch_entropy_weight : float or "auto", default="auto"
         The weight (beta) of the entropy of the mean assignment of a batch, which is
         maximised, up to what a random batch of even clusters has. "auto" is 8, and
-        less in proportion with more than 21 clusters.
+        less in proportion with more than 21 clusters, but for images and series.
     entropy_schedule : str, default="auto"
         How the weights move: "constant" is not at all. With "fading" that of the batch
         entropy falls to a tenth, once assignments are sure, so that clusters may be as
@@ -257,8 +257,8 @@ class MixAEClustering(
         consistency there is little for it to mend, and 0 leaves it out.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" is 40, as many as make 300 steps on few rows, or
-        1000 on few images or series, and as few as make 5000 on many, but no less than
-        10.
+        1000 on few images or series (25 for each expert of more than 40), and as few as
+        make 5000 on many, but no less than 10.
     batch_size : int, default=256
         The most rows in a step. Some 20 for each cluster are needed for the batch
         entropy to mean anything.
@@ -324,8 +324,8 @@ class MixAEClustering(
           until four fifths of all are sure of a topic, up to four times as many; the
           likeliest of those found from ten runs of k-means, held to.
 
-        "auto" is "random" for rows that are not whitened, and the last restart of few
-        images or series "spectral". Others it asks, and the first of these that is true
+        "auto" is "random" for rows that are not whitened, but "spectral" for the last
+        restart of few images or series, and of more than 20 clusters of many. Others it asks, and the first of these that is true
         decides:
 
         - four fifths of the features are indicators, of two values, and these are no

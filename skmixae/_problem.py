@@ -342,7 +342,9 @@ def resolve_problem(
         n_clusters=int(e.n_clusters),
         loss=LOSSES[e.reconstruction_loss],
         # What there is to hold to is of the rows of a first chunk alone.
-        weights=resolve_weights(e, network, None if goes_on or is_chunk else start),
+        weights=resolve_weights(
+            e, network, None if goes_on or is_chunk else start, ordered=reading.ordered
+        ),
         schedule=balance.schedule,
         sizes=balance.sizes,
         as_even_as_start=balance.as_even_as_start,
@@ -354,7 +356,7 @@ def resolve_problem(
             counts=moments.directions,
         ),
         plan=resolve_plan(e, network, n_rows, device, ordered=reading.ordered),
-        fewest_steps=fewest_steps(ordered=reading.ordered),
+        fewest_steps=fewest_steps(network.n_experts, ordered=reading.ordered),
         batch_size=e.batch_size,
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
@@ -435,7 +437,9 @@ def resolve_balancing(
     return Balance(sizes, as_even_as_start, schedule)
 
 
-def resolve_weights(estimator: Any, network: NetworkSpec, start: Any) -> Weights:
+def resolve_weights(
+    estimator: Any, network: NetworkSpec, start: Any, *, ordered: bool
+) -> Weights:
     """Return the weights of the terms; ``start`` is None where training goes on."""
     e = estimator
     held = 0.0
@@ -446,7 +450,7 @@ def resolve_weights(estimator: Any, network: NetworkSpec, start: Any) -> Weights
     return Weights(
         1.0,
         e.sample_entropy_weight,
-        resolve_balance(e.batch_entropy_weight, e.n_clusters),
+        resolve_balance(e.batch_entropy_weight, e.n_clusters, ordered=ordered),
         e.consistency_weight,
         held,
         e.prior_weight,
@@ -465,7 +469,13 @@ def resolve_plan(
     """Return how long, how fast and how exactly a network is trained."""
     e = estimator
     return TrainingPlan(
-        max_epochs=resolve_epochs(e.max_epochs, n_rows, e.batch_size, ordered=ordered),
+        max_epochs=resolve_epochs(
+            e.max_epochs,
+            n_rows,
+            e.batch_size,
+            n_experts=network.n_experts,
+            ordered=ordered,
+        ),
         learning_rate=e.learning_rate,
         learning_rate_decay=e.learning_rate_decay,
         weight_decay=e.weight_decay,
@@ -488,7 +498,7 @@ def choose_starts(
     if e.n_active > 1:
         return Starts(("kmeans",))
     if ordered:
-        return ordered_starts(len(rows))
+        return ordered_starts(len(rows), k)
     scaling = moments.scaling(LOSSES[e.reconstruction_loss])
     batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
     # An expert is a Gaussian, a part ...: of some to spare each would be some of one.

@@ -154,6 +154,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
     "latent_classes": _latent_classes,
     "turning": _turning_bodies,
+    "turning100": partial(_turning_bodies, 100),
 }
 
 

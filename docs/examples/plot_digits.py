@@ -4,7 +4,7 @@ Digits: clusters, and what their experts know
 
 Handwritten digits of 8 x 8 pixels, clustered without labels. Each cluster has experts
 that reconstruct its digits; the labels are read at the end only, to see what was found.
-It is fitted once here, where the default is the best of three fits.
+It is fitted once here, where the default is the best of four fits.
 """
 
 from sklearn.datasets import load_digits
