@@ -325,8 +325,8 @@ class MixAEClustering(
           likeliest of those found from ten runs of k-means, held to.
 
         "auto" is "random" for rows that are not whitened, but "spectral" for the last
-        restart of few images or series, and of more than 20 clusters of many. Others it asks, and the first of these that is true
-        decides:
+        restart of few images or series, and of more than 20 clusters of many. Others it
+        asks, and the first of these that is true decides:
 
         - four fifths of the features are indicators, of two values, and these are no
           words; they are latent classes by the Bayesian information criterion, which is
