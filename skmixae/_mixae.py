@@ -291,8 +291,9 @@ class MixAEClustering(
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
         rows: there much depends on the start, unless they are held to it.
-        Of few images or series it is 3, or as many as make 7500 rows, and one more from
-        the graph of neighbours (see ``init``) where that is not 1. It is 2 where
+        Of few images or series, in at most 15 clusters, it is 3, or as many as make
+        7500 rows, and one more from the graph of neighbours (see ``init``) where that
+        is not 1. It is 2 where
         ``init="auto"`` tries two starts, which are compared with an eighth of the batch
         entropy, and 5 for sums (``n_active``), which are without the consistency.
         On a processor small networks are trained side by side, where torch has threads
@@ -324,9 +325,9 @@ class MixAEClustering(
           until four fifths of all are sure of a topic, up to four times as many; the
           likeliest of those found from ten runs of k-means, held to.
 
-        "auto" is "random" for rows that are not whitened, but "spectral" for the last
-        restart of few images or series, and of more than 20 clusters of many. Others it
-        asks, and the first of these that is true decides:
+        "auto" is "random" for rows that are not whitened, but for images and series in
+        more than 15 clusters, and for the last restart of few, which are "spectral".
+        Others it asks, and the first of these that is true decides:
 
         - four fifths of the features are indicators, of two values, and these are no
           words; they are latent classes by the Bayesian information criterion, which is

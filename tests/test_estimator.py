@@ -23,6 +23,7 @@ from torch import nn
 import skmixae._fitting
 from skmixae import MixAEClustering
 from skmixae._parameters import resolve_epochs, resolve_experts
+from skmixae._parameters.starts import MANY_CLUSTERS
 from skmixae._problem import resolve_moments, resolve_problem
 from skmixae.metrics import hungarian_accuracy_scorer
 from skmixae.objective import schedule
@@ -370,6 +371,32 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
     assert restarts(input_shape=(8, 8), n_init=8) == (8 * turns)[:8]
     assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
     assert restarts(input_shape=None) == ["spectral"]
+
+
+@pytest.mark.parametrize("n_rows", [400, 4000])
+def test_images_in_many_clusters_start_from_the_graph_alone(n_rows):
+    rows = Rows(np.random.default_rng(0).normal(size=(n_rows, 64)))
+
+    def restarts(k, **params):
+        model = MixAEClustering(k, input_shape=(8, 8), **params)
+        problem = resolve_problem(model, rows, resolve_moments(model, rows))
+        return [restart.start for restart in problem.restarts()]
+
+    assert restarts(MANY_CLUSTERS)[0] == "random"
+    assert restarts(MANY_CLUSTERS + 1) == ["spectral"]
+    assert restarts(MANY_CLUSTERS + 1, n_init=2) == ["spectral"] * 2
+    assert set(restarts(MANY_CLUSTERS + 1, init="random")) == {"random"}
+
+
+@given(n_experts=st.integers(1, 1000), n_rows=st.integers(1, 10**5))
+def test_very_many_experts_have_more_steps_where_rows_have_an_order(n_experts, n_rows):
+    def steps(**params):
+        return resolve_epochs("auto", n_rows, 256, **params) * -(-n_rows // 256)
+
+    assert steps(n_experts=n_experts) == steps()
+    assert steps(n_experts=n_experts, ordered=True) >= 25 * n_experts
+    if n_experts <= 40:
+        assert steps(n_experts=n_experts, ordered=True) == steps(ordered=True)
 
 
 @quiet

@@ -255,7 +255,9 @@ def test_precision_is_of_the_features_that_the_network_reads(monkeypatch):
 def test_balance_counts_less_where_there_are_many_clusters(batch_size):
     assert resolve_balance("auto", 21) == 8.0
     assert resolve_balance("auto", 64) == pytest.approx(8.0 / 3)
-    assert resolve_balance(5.0, 64) == 5.0
+    assert resolve_balance("auto", 64, ordered=True) == 8.0
+    for ordered in (True, False):
+        assert resolve_balance(5.0, 64, ordered=ordered) == 5.0
     # Whatever a batch has of each.
     model = small(batch_size=batch_size).fit(X)
     assert model.history_["batch_entropy_weight"][0] == 8.0
