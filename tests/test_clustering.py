@@ -158,18 +158,34 @@ def test_sheets_as_close_as_their_rows_are_told_apart():
     assert adjusted_rand_score(y, labels) > 0.9
 
 
-def test_images_of_sixty_kinds_are_nearly_all_found():
-    # Where logits moved by all that so many experts see, most experts were never used
-    # after the first epoch, and 34 clusters were found.
+def images_of_sixty_kinds():
     rng = np.random.default_rng(0)
     kinds = gaussian_filter(rng.normal(size=(60, 8, 8)), (0, 1.2, 1.2))
     kinds /= kinds.std((1, 2), keepdims=True)
     y = np.repeat(np.arange(60), 25)
     X = kinds[y] + gaussian_filter(rng.normal(size=(1500, 8, 8)), (0, 0.8, 0.8))
+    return X.reshape(1500, 64), y
+
+
+def test_images_of_sixty_kinds_are_nearly_all_found():
+    X, y = images_of_sixty_kinds()
     model = MixAEClustering(60, input_shape=(8, 8), max_epochs=10, random_state=0)
-    labels = model.fit_predict(X.reshape(1500, 64))
+    labels = model.fit_predict(X)
     assert len(set(labels)) >= 57
     assert hungarian_accuracy_score(y, labels) > 0.93
+
+
+@pytest.mark.parametrize("n_experts", [60, 150])
+def test_very_many_experts_all_stay_in_use(n_experts):
+    # Where a step moved logits by all that so many experts see, and balance counted
+    # less, a third of 150 and three fifths of 60 had any rows after the second epoch.
+    X, _ = images_of_sixty_kinds()
+    model = MixAEClustering(
+        60, n_experts=n_experts, input_shape=(8, 8), init="random", n_init=1,
+        max_epochs=3, refinement=0.0, random_state=0,
+    ).fit(X)  # fmt: skip
+    shares = model.history_["expert_share"][-1]
+    assert (shares > 0.1 / n_experts).mean() > 0.75
 
 
 def test_balance_does_not_fade_before_there_are_clusters():
