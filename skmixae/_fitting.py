@@ -118,7 +118,10 @@ class _Fit:
         if problem.spec.n_experts > problem.n_clusters:
             plan, refining = plan.refined(problem.refinement)
         n_taught = len(self.run.history)
-        self._phase(plan, objective, *self._comparing(objective))
+        # Those of a start, or of a fit before, know something from the first epoch on.
+        fresh = start is None and self.clusters is None
+        is_decided = objective.schedule.is_decided if fresh else None
+        self._phase(plan, objective, self._validation(objective), is_decided)
         if refining is not None and self.run.stopped != "callback":
             n_epochs = len(self.run.history) - n_taught
             self.tree = self._merged()
@@ -126,7 +129,8 @@ class _Fit:
             clusters = clusters.to(problem.device)
             settled = objective.schedule.settled(plan.progress(n_epochs - 1))
             refined = replace(objective, clusters=clusters, schedule=settled)
-            self._phase(refining, refined, *self._comparing(refined), clusters)
+            validation = self._validation(refined)
+            self._phase(refining, refined, validation, clusters=clusters)
 
     def note(self, run: TrainingRun) -> None:
         """Take note of a phase, on top of those before it."""
@@ -164,14 +168,10 @@ class _Fit:
             )  # fmt: skip
             self.note(run)
 
-    def _comparing(
-        self, objective: MixtureObjective
-    ) -> tuple[Validation | None, IsDecided]:
-        """Return what epochs are compared by: rows, if any are held out, and which."""
-        rows, watched = self.held_out, None
-        if rows is not None:
-            watched = Validation(objective.evaluate, rows)
-        return watched, objective.schedule.is_decided
+    def _validation(self, objective: MixtureObjective) -> Validation | None:
+        """Return how an objective is watched, if rows are held out."""
+        held_out = self.held_out
+        return None if held_out is None else Validation(objective.evaluate, held_out)
 
     def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
         """Return the proportions (k,) of the clusters that training starts from."""

@@ -662,6 +662,25 @@ def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
     assert model.objective_ == min(seen)[1]
 
 
+@pytest.mark.parametrize(
+    ("init", "told"), [("random", [True, False]), ("kmeans", [False] * 3)]
+)
+def test_only_a_random_start_knows_nothing_at_first(init, told, monkeypatch):
+    seen, train = [], _fitting.train
+
+    def spy(*args, is_decided, **kwargs):
+        seen.append(is_decided is not None)
+        return train(*args, is_decided=is_decided, **kwargs)
+
+    monkeypatch.setattr(_fitting, "train", spy)
+    model = small(n_clusters=2, n_experts=4, init=init, n_init=1, max_epochs=10)
+    model.set_params(warm_start=True).fit(TAILED)
+    assert seen == told
+    seen.clear()
+    model.fit(TAILED)
+    assert set(seen) == {False}
+
+
 def test_images_from_the_graph_must_be_better_by_a_margin_balance_and_all():
     model, rows = small(n_clusters=2, input_shape=(8, 8)), Rows(load_digits().data)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))

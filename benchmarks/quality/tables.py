@@ -228,9 +228,7 @@ def difference(pairs: list[tuple[Line, Line]], metric: str) -> str:
 
 ON_A_GPU = """\
 The same on a machine with a GPU, on which experts are trained there, and other noise is
-drawn. Starts from k-means or the graph of neighbours are found on the processor. Digits
-and turning100 had three other runs on the card beside them, and a checkout with
-changes: those of commit 348ad47, as the digest of the package in their version says."""
+drawn. Starts from k-means or the graph of neighbours are found on the processor."""
 
 
 def gpu_scores(lines: list[Line]) -> str:
