@@ -27,9 +27,8 @@ def resolve_balance(
 ) -> float:
     """Return the weight of the batch entropy: of many clusters, few are alike."""
     if isinstance(batch_entropy_weight, str):
-        if ordered:
-            return BALANCE_WEIGHT
-        return BALANCE_WEIGHT * min(1.0, CLUSTERS_FOR_BALANCE / n_clusters)
+        share = 1.0 if ordered else min(1.0, CLUSTERS_FOR_BALANCE / n_clusters)
+        return BALANCE_WEIGHT * share
     return float(batch_entropy_weight)
 
 

@@ -15,10 +15,10 @@ FEWEST_STEPS, ENOUGH_STEPS = 300, 5000
 # 2500 images of MNIST had assignments that were not sure after 300, and .40 to .79 with
 # the seed, where 1200 steps gave .76 to .85.
 FEWEST_STEPS_OF_ORDERED = 1000
-# Of more experts than this each has so few rows of a batch that they need more steps,
-# in proportion: of sixty things that turn, 120 experts had .63 after 1000, .67 after
-# 1500 and .74 after 3000.
-EXPERTS_FOR_FEWEST_STEPS = 40
+# Of very many experts each has so few rows of a batch that they need more, so many for
+# each: of sixty things that turn, 120 had .63 after 1000 steps, .67 after 1500 and .74
+# after 3000.
+STEPS_OF_AN_EXPERT = 25
 
 
 def resolve_epochs(
@@ -42,11 +42,7 @@ def fewest_steps(n_experts: int, *, ordered: bool) -> int:
     """Return how many steps of training are enough for a few rows."""
     if not ordered:
         return FEWEST_STEPS
-    return (
-        FEWEST_STEPS_OF_ORDERED
-        * max(n_experts, EXPERTS_FOR_FEWEST_STEPS)
-        // (EXPERTS_FOR_FEWEST_STEPS)
-    )
+    return max(FEWEST_STEPS_OF_ORDERED, STEPS_OF_AN_EXPERT * n_experts)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -15,7 +15,8 @@ from .parallel import ParallelLinear
 LAST_LAYER_SCALE = 1e-4
 # One step of Adam moves every weight as far, and so a logit by as much as is read: of
 # the hidden layers of 200 experts so far that after one epoch all rows were with a few
-# of them. What is read of more experts than this counts for so much less.
+# of them. What is read of more experts than this counts for so much less, unless hidden
+# layers, which are normalised, come between.
 EXPERTS_READ_WHOLE = 40
 
 
@@ -46,8 +47,8 @@ class AssignmentNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_experts = n_experts
-        whole = not reads_experts or n_experts <= EXPERTS_READ_WHOLE
-        self.scale = 1.0 if whole else EXPERTS_READ_WHOLE / n_experts
+        at_once = reads_experts and len(hidden_layer_sizes) == 0
+        self.scale = min(1.0, EXPERTS_READ_WHOLE / n_experts) if at_once else 1.0
         self.hidden = DenseStack(
             1, in_features, hidden_layer_sizes, activation, generator=generator
         )
