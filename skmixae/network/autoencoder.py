@@ -86,8 +86,9 @@ class DenseExperts(Experts):
         super().__init__()
         n_features = math.prod(input_shape)
         self.encoder = DenseStack(
-            n_experts, n_features, hidden_layer_sizes, activation, generator=generator
-        )
+            n_experts, n_features, hidden_layer_sizes, activation, shared=True,
+            generator=generator,
+        )  # fmt: skip
         self.hidden_features = self.encoder.out_features
         self.to_latents = ParallelLinear(
             n_experts, self.hidden_features, latent_dim, generator=generator

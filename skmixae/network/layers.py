@@ -23,6 +23,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class DenseStack(nn.Module):
     """K stacks of linear map, batch normalisation and activation; at least one layer.
 
+    Parameters
+    ----------
+    shared : bool, default=False
+        Whether the first layers all read the same rows, see `ParallelLinear`.
+
     Attributes
     ----------
     out_features : int
@@ -36,6 +41,7 @@ class DenseStack(nn.Module):
         layer_sizes: Sequence[int],
         activation: str,
         *,
+        shared: bool = False,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
@@ -43,12 +49,14 @@ class DenseStack(nn.Module):
         self.norms = nn.ModuleList()
         for size in layer_sizes:
             self.linears.append(
-                ParallelLinear(n_experts, in_features, size, generator=generator)
+                ParallelLinear(
+                    n_experts, in_features, size, shared=shared, generator=generator
+                )
             )
             self.norms.append(
                 BatchNorm(n_experts * size, n_experts, ACTIVATIONS[activation])
             )
-            in_features = size
+            in_features, shared = size, False
         self.out_features = in_features
 
     def forward(self, x: Tensor, experts: slice = ALL) -> Tensor:

@@ -91,6 +91,9 @@ class ParallelLinear(nn.Module):
     ----------
     n_experts, in_features, out_features : int
         K and the sizes of each map.
+    shared : bool, default=False
+        Whether all maps read the same rows. It changes no value, only how the weight
+        lies in memory: the K maps are then one wide matrix, without a copy.
     generator : torch.Generator
         Where the initial weights come from.
     """
@@ -101,15 +104,15 @@ class ParallelLinear(nn.Module):
         in_features: int,
         out_features: int,
         *,
+        shared: bool = False,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        # Stored as (in, K, out) and viewed as [K, in, out]: for rows that all experts
-        # share, the K maps are then one wide matrix without a copy.
         weight = _uniform(
             (in_features, n_experts, out_features), in_features, generator
-        )
-        self.weight = nn.Parameter(weight.transpose(0, 1))
+        ).transpose(0, 1)
+        # A gradient is made as the weight lies, or copied to lie so in each step.
+        self.weight = nn.Parameter(weight if shared else weight.contiguous())
         self.bias = nn.Parameter(
             _uniform((n_experts, out_features), in_features, generator)
         )

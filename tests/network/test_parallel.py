@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import nn
+from torch.profiler import profile
 from torch.testing import assert_close
 
 from skmixae.network.parallel import (
@@ -101,16 +102,43 @@ def test_linear_holds_one_weight_with_the_experts_first():
 
 
 def test_weights_shared_by_all_rows_are_one_wide_matrix_without_a_copy():
-    weight = ParallelLinear(3, 4, 5, generator=generator()).weight
+    weight = ParallelLinear(3, 4, 5, shared=True, generator=generator()).weight
     wide = weight.transpose(0, 1).reshape(4, 15)
     assert wide.data_ptr() == weight.data_ptr()
 
 
+def test_weights_are_the_same_however_they_lie():
+    wide, deep = (
+        ParallelLinear(3, 4, 5, shared=shared, generator=generator())
+        for shared in (True, False)
+    )
+    assert not wide.weight.is_contiguous()
+    assert deep.weight.is_contiguous()
+    assert torch.equal(wide.weight, deep.weight)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradient_of_a_weight_is_made_as_it_lies(shared):
+    """Autograd copies one that is not: of wide layers a tenth of a step."""
+    layer = ParallelLinear(3, 40, 50, shared=shared, generator=generator())
+    x = rows(6, 40) if shared else rows(6, 3, 40)
+    with profile() as profiler:
+        layer(x.float()).square().sum().backward()
+    copied_to = [
+        event.cpu_parent.name
+        for event in profiler.events()
+        if event.name == "aten::copy_" and event.cpu_parent is not None
+    ]
+    assert not any("AccumulateGrad" in name for name in copied_to)
+    assert layer.weight.grad.stride() == layer.weight.stride()
+
+
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("trip", [copy.deepcopy, "state_dict"])
-def test_weight_keeps_its_layout_in_copies(trip):
-    layer = ParallelLinear(3, 4, 5, generator=generator())
+def test_weight_keeps_its_layout_in_copies(trip, shared):
+    layer = ParallelLinear(3, 4, 5, shared=shared, generator=generator())
     if trip == "state_dict":
-        other = ParallelLinear(3, 4, 5, generator=generator(1))
+        other = ParallelLinear(3, 4, 5, shared=shared, generator=generator(1))
         other.load_state_dict(layer.state_dict())
     else:
         other = trip(layer)
@@ -347,7 +375,7 @@ def test_evaluating_rounds_a_row_alike_wherever_it_stands(n_out, shared):
 
 
 def test_fused_adam_on_strided_weights_equals_plain_adam_on_contiguous_copies():
-    layer = ParallelLinear(3, 4, 5, generator=generator())
+    layer = ParallelLinear(3, 4, 5, shared=True, generator=generator())
     assert not layer.weight.is_contiguous()
     copies = [
         nn.Parameter(torch.empty(p.shape).copy_(p.detach())) for p in layer.parameters()

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.profiler import profile
 from torch.testing import assert_close
 
 from skmixae.training.adam import AdamW
@@ -43,6 +44,15 @@ def test_steps_are_those_of_torch(weight_decay):
         torchs.step()
     for mine_is, theirs_is in zip(ours, theirs, strict=True):
         assert torch.equal(mine_is, theirs_is)
+
+
+def test_a_step_copies_no_gradient_however_it_lies():
+    some = parameters()
+    optimizer = AdamW(some, 0.01)
+    give_gradients(some, 0)
+    with profile() as profiler:
+        optimizer.step()
+    assert "aten::clone" not in {event.name for event in profiler.events()}
 
 
 def test_what_has_no_gradient_stays():
