@@ -36,7 +36,9 @@ from ._outcome import Candidate, degeneracies, extended, history
 from ._portable import FITTED
 from ._problem import (
     Problem,
+    Seen,
     check_unchanged,
+    look_at,
     new_network,
     resolve_moments,
     resolve_problem,
@@ -48,7 +50,15 @@ from .consistency import Change
 from .inference import Inference, drawn_codes
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
 from .objective import LOSSES, Reconstruction
-from .training import Agglomeration, Moments, Rows, SharedRows, TrainingRun
+from .training import (
+    Agglomeration,
+    Moments,
+    Rows,
+    SharedRows,
+    TrainingRun,
+    reduced_rows,
+    reduction_between,
+)
 
 # Fitted attributes, which an error in fit leaves as they were: those of a file, which
 # has the arrays of the module in its place.
@@ -164,6 +174,12 @@ class MixAEClustering(
         ``n_components``, ``directions`` or ``n_active`` are not left as they are, nor
         for ``architecture="conv1d"`` or custom experts; `partial_fit` looks at its
         first chunk.
+    max_pixels : int, "auto" or None, default="auto"
+        The most pixels of an image that are read, times its channels: those of larger
+        images are averaged to so many, and `reconstruct` has squares of them in their
+        place. Experts as wide as large images take long to train, and find no better
+        clusters. "auto" is 1024, of 32 x 32 pixels, but for custom experts, and None
+        reads all. Vectors and series have no pixels.
     whitening : float, "auto" or None, default="auto"
         How far rows are whitened first: they are turned to their principal directions,
         and each of these is divided by its standard deviation to this power, so that
@@ -230,8 +246,9 @@ class MixAEClustering(
         "adversarial"] for images, ["warp", "adversarial"] for series, Masking(0.5)
         where ``directions`` is True and "adversarial" for other rows; None is no such
         term. A callable ``change(rows, generator)`` gets a batch as a tensor
-        (b, \*input_shape) in the units of X, and a ``torch.Generator`` to draw from,
-        both on the training's device; it returns changed rows of that shape.
+        (b, \*input_shape) in the units of X, of large images those that ``max_pixels``
+        leaves, and a ``torch.Generator`` to draw from, both on the training's device;
+        it returns changed rows of that shape.
         Divergences of several are added. Experts to spare are merged by the first that
         is not "adversarial".
     consistency_weight : float, default=20.0
@@ -497,6 +514,7 @@ class MixAEClustering(
         assignment_input: Literal["hidden", "latents", "input"] = "hidden",
         activation: str = "relu",
         input_shape: tuple[int, ...] | Literal["auto"] | None = "auto",
+        max_pixels: int | Literal["auto"] | None = "auto",
         whitening: float | Literal["auto"] | None = "auto",
         n_components: int | Literal["auto"] = "auto",
         directions: bool | Literal["auto"] = "auto",
@@ -542,6 +560,7 @@ class MixAEClustering(
         self.assignment_input = assignment_input
         self.activation = activation
         self.input_shape = input_shape
+        self.max_pixels = max_pixels
         self.whitening = whitening
         self.n_components = n_components
         self.directions = directions
@@ -604,7 +623,9 @@ class MixAEClustering(
             warm = self.warm_start and hasattr(self, "module_")
             rows = self._check_rows(X, reset=not warm, least=2)
             self._check_enough(rows)
-            moments = self._moments if warm else resolve_moments(self, rows)
+            seen = self._seen(rows) if warm else look_at(self, rows)
+            moments = self._moments if warm else resolve_moments(self, *seen)
+            rows = seen.rows
             problem = self._problem(
                 rows, moments, spec=self._network_spec if warm else None
             )
@@ -636,7 +657,7 @@ class MixAEClustering(
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
             attributes=partial(self._fitted, problem, rows, moments),
-            verbose=self.verbose, note=moments.recognised,
+            verbose=self.verbose, note=problem.note(moments.shape),
         )  # fmt: skip
         restarts = Restarts(
             problem, problem.batches(rows, moments).holding(), moments,
@@ -700,7 +721,10 @@ class MixAEClustering(
             rows = self._check_rows(X, reset=first)
             if first:
                 self._check_enough(rows)
-            moments = resolve_moments(self, rows, None if first else self._moments)
+            seen = look_at(self, rows) if first else self._seen(rows)
+            before = None if first else self._moments
+            moments = resolve_moments(self, *seen, before)
+            rows = seen.rows
             problem = self._problem(
                 rows, moments, spec=None if first else self._network_spec, is_chunk=True
             )
@@ -964,8 +988,9 @@ class MixAEClustering(
         errors : ndarray of shape (n_samples, n_clusters), float32
             In units of the error of predicting the mean of the training data, or zero,
             if rows count by their ``directions``; where ``whitening`` is on, of
-            whitened rows, in the directions that are kept. With ``n_active`` above 1,
-            of the best sum that has the cluster in it.
+            whitened rows, in the directions that are kept, and of large images of the
+            pixels that ``max_pixels`` leaves. With ``n_active`` above 1, of the best
+            sum that has the cluster in it.
         """
         inference, rows = self._look(X)
         return inference.errors(rows)
@@ -985,7 +1010,8 @@ class MixAEClustering(
             "mse" and "cosine"), and -1 where no expert does better than the mean. Low
             scores mark outliers. Where whitening keeps some directions alone
             (``n_components``), what a row has beyond them is an error, too, but not of
-            counts (``directions``).
+            counts (``directions``), nor what is finer than the pixels of large images
+            that are read (``max_pixels``).
         """
         inference, rows = self._look(X)
         return inference.scores(rows, self._moments.beyond)
@@ -1140,7 +1166,13 @@ class MixAEClustering(
 
     def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
         check_is_fitted(self)
-        return self._inference(), self._check_rows(X, reset=False)
+        rows = self._check_rows(X, reset=False)
+        return self._inference(), self._seen(rows).rows
+
+    def _seen(self, rows: Rows) -> Seen:
+        """Return rows as the fitted network reads them."""
+        read = self._network_spec.input_shape
+        return Seen(reduced_rows(rows, self.input_shape_, read), self._moments.shape)
 
     def _inference(self) -> Inference:
         loss = LOSSES[self._fitted_loss]
@@ -1149,6 +1181,7 @@ class MixAEClustering(
             self._moments.scaling(loss),
             Reconstruction(loss, self._moments.reference(loss)),
             self.expert_labels_,
+            reduction_between(self.input_shape_, self._network_spec.input_shape),
         )
 
     def _fitted(

@@ -254,7 +254,7 @@ def check_fitted(fitted: dict[str, Any]) -> None:
         require(FITTED[name](value), f"{name} is not as it should be")
     spec = NetworkSpec(**fitted["_network_spec"])
     _check_features(fitted, spec)
-    _check_moments(fitted["_moments"], fitted["n_features_in_"])
+    _check_moments(fitted, _n_read(fitted, spec))
     _check_clusters(fitted, spec.n_experts)
     _check_tree(fitted, spec.n_experts)
     network = _check_network(spec, fitted["_module_arrays"])
@@ -269,28 +269,47 @@ def _check_features(fitted: dict[str, Any], spec: NetworkSpec) -> None:
     n_features = fitted["n_features_in_"]
     names = fitted.get("feature_names_in_")
     require(names is None or len(names) == n_features, "there are other feature names")
-    coordinates = _n_coordinates(fitted["_moments"]["axes"], n_features)
-    require(
-        spec.n_features == coordinates, f"input_shape has not {coordinates} features"
-    )
     require(
         math.prod(fitted["input_shape_"]) == n_features,
         f"input_shape_ has not {n_features} features",
     )
+    axes = fitted["_moments"]["axes"]
+    coordinates = _n_coordinates(axes, _n_read(fitted, spec))
+    require(
+        spec.n_features == coordinates, f"input_shape has not {coordinates} features"
+    )
 
 
-def _check_moments(moments: dict[str, Any], n_features: int) -> None:
+def _n_read(fitted: dict[str, Any], spec: NetworkSpec) -> int:
+    """Return how many features are read, before they are whitened, if they are.
+
+    All, but of large images those that are left of them.
+    """
+    shape, read = fitted["input_shape_"], spec.input_shape
+    if fitted["_moments"]["axes"] is not None:
+        require(len(shape) == 1, "input_shape_ is of no vectors, which are whitened")
+        return fitted["n_features_in_"]
+    is_less = (
+        1 < len(shape) == len(read)
+        and shape[:-2] == read[:-2]
+        and all(few <= many for few, many in zip(read, shape, strict=True))
+    )
+    require(shape == read or is_less, f"input_shape_ is not read as {read}")
+    return spec.n_features
+
+
+def _check_moments(fitted: dict[str, Any], n_read: int) -> None:
     """Raise unless moments are those of as many features, and of some rows."""
-    numbers = dict(moments)
+    numbers = dict(fitted["_moments"])
     del numbers["axes"]  # which tell how many features the network has
     means = numbers.pop("mean"), numbers.pop("mean_direction")
     whitening, shape = numbers.pop("whitening"), numbers.pop("shape")
     pixels = math.prod(shape) if _is_shape(shape) and len(shape) <= 2 else 0
     require(
-        all(_is_vector(mean, "f") and len(mean) == n_features for mean in means)
+        all(_is_vector(mean, "f") and len(mean) == n_read for mean in means)
         and all(isinstance(number, Real) for number in numbers.values())
         and isinstance(whitening, Real | None)
-        and (shape is None or pixels == n_features)
+        and (shape is None or pixels == fitted["n_features_in_"])
         and numbers["n_rows"] > 0,
         "_moments are not those of the features",
     )

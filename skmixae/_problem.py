@@ -41,6 +41,7 @@ from ._parameters import (
     resolve_evenness,
     resolve_experts,
     resolve_latent_dim,
+    resolve_pixels,
     resolve_precision,
     resolve_restarts,
     resolve_schedule,
@@ -70,6 +71,7 @@ from .training import (
     TrainingPlan,
     mostly_zeros,
     principal_axes,
+    reduced_rows,
     shape_of,
 )
 
@@ -80,6 +82,7 @@ class Problem:
 
     spec: NetworkSpec
     input_shape: tuple[int, ...]  # of rows as they are in X
+    read_shape: tuple[int, ...]  # of the same, or of what images are averaged to
     n_clusters: int
     loss: Loss
     weights: Weights
@@ -202,7 +205,7 @@ class Problem:
 
     def _context(self, rows: Rows, moments: Moments) -> Context:
         return Context(
-            rows, moments.plain_scaling(self.loss), self.input_shape, self.device,
+            rows, moments.plain_scaling(self.loss), self.read_shape, self.device,
             final=moments.scaling(self.loss),
         )  # fmt: skip
 
@@ -212,6 +215,20 @@ class Problem:
         return callable(self.spec.architecture) or not all(
             type(member) in MEMBERS.values() for member in self.consistency
         )
+
+    def note(self, found: tuple[int, ...] | None) -> str | None:
+        """Say what rows are read as though nobody said so, for people to read."""
+        kind = "images" if len(self.input_shape) > 1 else "series"
+        size, read = (
+            " x ".join(map(str, shape)) for shape in (self.input_shape, self.read_shape)
+        )
+        what, others = f"{kind} of {size}", []
+        if read != size:
+            what, others = f"{what}, averaged to {read}", ["max_pixels=None"]
+        if found is not None:
+            others.append("input_shape=None")
+        asked = " or ".join(others)
+        return f"rows are read as {what}; else {asked}" if others else None
 
     def check_range(self, rows: Rows) -> None:
         """Raise where the rows are not in the range that the loss is made for.
@@ -245,13 +262,32 @@ def measure(rows: Rows, before: Moments | None = None) -> Moments:
     return moments
 
 
+class Seen(NamedTuple):
+    """Rows as they are read, and the shape that they were recognised to have."""
+
+    rows: Rows
+    shape: tuple[int, ...] | None
+
+
+def look_at(estimator: Any, rows: Rows) -> Seen:
+    """Return rows as an estimator reads them: images of few pixels."""
+    e = estimator
+    found = shape_of(rows) if may_find_shape(e) else None
+    shape = resolve_shape(asked_shape(e.input_shape, found), rows.n_features)
+    read = resolve_pixels(e.max_pixels, shape, e.architecture)
+    return Seen(reduced_rows(rows, shape, read), found)
+
+
 def resolve_moments(
-    estimator: Any, rows: Rows, before: Moments | None = None
+    estimator: Any,
+    rows: Rows,
+    found: tuple[int, ...] | None = None,
+    before: Moments | None = None,
 ) -> Moments:
     """Measure rows, after those measured ``before``, and find how to read them.
 
-    What they are, and the axes of whitening, are those of the first rows: a network
-    has learned them.
+    What they were ``found`` to be, and the axes of whitening, are those of the first
+    rows: a network has learned them.
     """
     e, moments = estimator, measure(rows, before)
     loss = LOSSES[e.reconstruction_loss]
@@ -263,7 +299,7 @@ def resolve_moments(
             moments.beyond *= before.n_rows / moments.n_rows
             moments.beyond += float(excess) / moments.n_rows
         return moments
-    moments.shape = shape_of(rows) if may_find_shape(e) else None
+    moments.shape = found
     power = _whitening(e, moments)
     counts = mostly_zeros(rows) and e.n_active == 1  # lengths of sums tell something
     directions = resolve_directions(e.directions, power, counts=counts)
@@ -339,6 +375,7 @@ def resolve_problem(
     return Problem(
         spec=network,
         input_shape=reading.shape,
+        read_shape=reading.read,
         n_clusters=int(e.n_clusters),
         loss=LOSSES[e.reconstruction_loss],
         # What there is to hold to is of the rows of a first chunk alone.
@@ -380,6 +417,7 @@ class Reading:
     """As what rows are read, and by which experts."""
 
     shape: tuple[int, ...]  # of rows as they are in X
+    read: tuple[int, ...]  # of the same, or of what images are averaged to
     width: int | None  # of the coordinates that are read instead, if any
     architecture: Any
     image: bool
@@ -395,10 +433,11 @@ def resolve_reading(estimator: Any, rows: Rows, moments: Moments) -> Reading:
     """Return as what an estimator reads rows, or raise where they are not that."""
     e, axes = estimator, moments.axes  # of rows that are whitened
     asked = asked_shape(e.input_shape, moments.shape)
-    shape = resolve_shape(asked, rows.n_features)
+    shape = resolve_shape(asked, rows.original.n_features)
     check_architecture(e.architecture, shape)
     return Reading(
         shape=shape,
+        read=resolve_pixels(e.max_pixels, shape, e.architecture),
         width=None if axes is None else axes.shape[1],
         architecture=e.architecture,
         image=is_image(shape, e.architecture),
@@ -570,7 +609,7 @@ def resolve_spec(
 ) -> NetworkSpec:
     """Return the sizes of the network that an estimator asks for."""
     e = estimator
-    shape = reading.shape if reading.width is None else (reading.width,)
+    shape = reading.read if reading.width is None else (reading.width,)
     return NetworkSpec(
         n_experts=resolve_experts(
             e.n_experts,
@@ -607,10 +646,17 @@ def continued(
     return fitted
 
 
+# The parameters that a size of the network follows, where it is not one itself.
+_ASKED_BY = {
+    "n_experts": "n_clusters or n_experts",
+    "input_shape": "input_shape or max_pixels",
+}
+
+
 def check_same_network(fitted: NetworkSpec, asked: NetworkSpec) -> None:
     """Raise where the parameters ask for another network than the fitted one."""
     check_unchanged(
-        ("n_clusters or n_experts" if name == "n_experts" else name)
+        _ASKED_BY.get(name, name)
         for name, value in vars(fitted).items()
         if value != getattr(asked, name)
         # A factory may be another object after a round trip through a file.

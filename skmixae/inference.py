@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .network import MixtureOfAutoencoders
 from .objective import Reconstruction, terms
 from .objective.terms import expected, sample_entropy
-from .training import Batches, Rows, Scaling
+from .training import Batches, Reduction, Rows, Scaling
 
 FloatArray = NDArray[np.float32]
 
@@ -47,12 +47,15 @@ class Inference:
     Rows come in their own units and leave in them; errors are in units of predicting
     the mean. Batches in the place of rows are of this scaling, and may be held.
     ``clusters`` (k,) says which cluster each expert belongs to; by default each is one.
+    Images that leave are undone of a ``reduction``, if those that come in went through
+    it.
     """
 
     network: MixtureOfAutoencoders
     scaling: Scaling
     reconstruction: Reconstruction
     clusters: NDArray[np.integer] | None = None
+    reduction: Reduction | None = None
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
         """Return the most probable cluster of each row, (n,).
@@ -124,7 +127,7 @@ class Inference:
                 return decoded * x.norm(dim=-1, keepdim=True)
             return decoded
 
-        return self.scaling.undo(self._collect(rows, reconstruct))
+        return self._in_units(self._collect(rows, reconstruct))
 
     def decode(self, codes: Rows, latent_dim: int) -> FloatArray:
         """Return rows (n, features) of codes (n, k * d), by the longest block's expert.
@@ -143,7 +146,7 @@ class Inference:
 
         as_they_are = Scaling(np.zeros(codes.n_features), 1.0)
         decoded = self._collect(codes, decode, as_they_are)
-        return decoded if loss.directions else self.scaling.undo(decoded)
+        return self._whole(decoded) if loss.directions else self._in_units(decoded)
 
     def sizes(self, rows: Rows | Batches) -> NDArray[np.intp]:
         """Return the number of rows in each cluster, (c,)."""
@@ -181,6 +184,14 @@ class Inference:
             totals[1] += len(best) * sample_entropy(log_clusters).item()
         usage /= n * self.network.n_active
         return Survey(labels, sizes, usage.float().numpy(), *(totals / n).tolist())
+
+    def _in_units(self, rows: FloatArray) -> FloatArray:
+        """Return scaled rows as X has them."""
+        return self._whole(self.scaling.undo(rows))
+
+    def _whole(self, rows: FloatArray) -> FloatArray:
+        """Return images with as many pixels as X has."""
+        return rows if self.reduction is None else self.reduction.undo(rows)
 
     @property
     def n_clusters(self) -> int:

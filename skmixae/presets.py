@@ -50,6 +50,7 @@ def paper(n_clusters: int = 8, **parameters: Any) -> MixAEClustering:
     is_image = not (shape is None or isinstance(shape, str)) and len(shape) > 1
     settings: dict[str, Any] = {
         "input_shape": None,
+        "max_pixels": None,
         "n_experts": None,
         "whitening": None,
         "init": "random",

@@ -874,6 +874,7 @@ def unknown_architecture(metadata, content, tensors):
         (put("fitted", "_fitted_loss", "huber"), "_fitted_loss"),
         (put("fitted", "n_features_in_", 35), "n_features_in_|features"),
         (put("fitted", "input_shape_", {"tuple": [5, 5]}), "input_shape_ has not 36"),
+        (put("fitted", "input_shape_", {"tuple": [6, 6]}), "input_shape_ is of no vec"),
         (put("fitted", "input_shape_", [6, 6]), "input_shape_ is not as it should be"),
         (recognise_others, "_moments"),
         (put("parameters", "device", [1]), "makes no estimator"),
@@ -899,6 +900,14 @@ def test_an_altered_file_is_refused_even_with_its_checksum_renewed(
     path = altered(saved, scratch, change)
     with pytest.raises(ValueError, match=rf"Cannot load [\s\S]*({message})"):
         MixAEClustering.load(path)
+
+
+def test_a_file_of_images_that_are_larger_in_the_file_than_in_x_is_refused(tmp_path):
+    path = tmp_path / "images.safetensors"
+    new(input_shape=(6, 6), max_pixels=9).fit(X).save(path)
+    change = put("fitted", "input_shape_", {"tuple": [2, 18]})
+    with pytest.raises(ValueError, match=r"input_shape_ is not read as \(3, 3\)"):
+        MixAEClustering.load(altered((path,), tmp_path / "altered", change))
 
 
 def test_a_value_nested_deeply_is_refused(saved, scratch):

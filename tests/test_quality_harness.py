@@ -359,6 +359,9 @@ def test_bodies_that_turn_are_most_like_their_next_views():
     assert (problem.classes[nearest[:, 0]] == problem.classes).mean() > 0.99
     steps = (nearest[:, :2] - np.arange(1440)[:, None]) % 72
     assert np.isin(steps, [1, 71]).mean() > 0.9
+    large = datasets.load("turning_large")
+    assert large.input_shape == (64, 64)
+    assert (large.classes == problem.classes).all()
 
 
 def test_of_uneven_images_every_second_class_is_a_sixth():

@@ -129,6 +129,7 @@ EFFECTS = {
     "assignment_input": ("input", {}),
     "activation": ("tanh", {}),
     "input_shape": ((2, 3), {}),
+    "max_pixels": (2, {"input_shape": (2, 3)}),
     "whitening": (None, {}),
     "n_components": (2, {}),
     "directions": (True, {}),

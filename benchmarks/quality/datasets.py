@@ -155,6 +155,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "latent_classes": _latent_classes,
     "turning": _turning_bodies,
     "turning100": partial(_turning_bodies, 100),
+    "turning_large": partial(_turning_bodies, size=64),
 }
 
 

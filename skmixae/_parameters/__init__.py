@@ -23,6 +23,7 @@ from .rows import (
     may_find_shape,
     resolve_components,
     resolve_directions,
+    resolve_pixels,
     resolve_shape,
     resolve_whitening,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "resolve_evenness",
     "resolve_experts",
     "resolve_latent_dim",
+    "resolve_pixels",
     "resolve_precision",
     "resolve_restarts",
     "resolve_schedule",

@@ -29,6 +29,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "assignment_input": [StrOptions({"latents", "hidden", "input"})],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "input_shape": [StrOptions({"auto"}), *SIZES, None],
+    "max_pixels": [POSITIVE_INT, StrOptions({"auto"}), None],
     "whitening": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"}), None],
     "n_components": [POSITIVE_INT, StrOptions({"auto"})],
     "directions": ["boolean", StrOptions({"auto"})],

@@ -29,6 +29,9 @@ COMPONENTS, VARIANCE_KEPT = 100, 0.9
 LEAST_COMPONENTS, COMPONENTS_PER_CLUSTER = 20, 2
 # An image no wider than this is one whose colours are told last.
 MOST_COLOURS = 4
+# "auto" reads no more pixels of an image: experts as wide as images take as long. The
+# field reads objects and faces of 64 and 128 pixels a side at 32, too.
+MOST_PIXELS = 32 * 32
 # Dimensions of an input_shape that each architecture reads.
 SHAPES = {"conv1d": (1, 2), "conv2d": (2, 3)}
 
@@ -77,6 +80,28 @@ def resolve_shape(input_shape: Any, n_features: int) -> tuple[int, ...]:
             ".transpose(0, 3, 1, 2).reshape(len(X), -1)."
         )
     return shape
+
+
+def resolve_pixels(
+    max_pixels: int | str | None, shape: tuple[int, ...], architecture: Any
+) -> tuple[int, ...]:
+    """Return the shape that rows are read with: of images no more than so many pixels.
+
+    Experts of a user's own may be made for images of one size: "auto" leaves them.
+    """
+    if max_pixels is None or not is_image(shape, architecture):
+        return shape
+    if isinstance(max_pixels, str):
+        if callable(architecture):
+            return shape
+        max_pixels = MOST_PIXELS
+    *channels, height, width = shape
+    if height * width <= max_pixels:
+        return shape
+    # The same for both, up to whole pixels: of 48 x 48 images 32 x 32, not 31 x 31.
+    gain = math.sqrt(max_pixels / (height * width)) + 1e-9
+    height = min(max(1, int(gain * height)), max_pixels)
+    return (*channels, height, min(max(1, int(gain * width)), max_pixels // height))
 
 
 def is_image(shape: tuple[int, ...], architecture: Any) -> bool:

@@ -23,6 +23,7 @@ from .loop import (
     train,
     train_epoch,
 )
+from .reduction import Reduction, reduced_rows, reduction_between
 from .shapes import shape_of, varying_window
 from .step import Objective, ReplayedStep, TrainingStep
 from .threads import fed_threads, threads_worth
@@ -40,6 +41,7 @@ __all__ = [
     "Monitor",
     "Objective",
     "Randomness",
+    "Reduction",
     "ReplayedStep",
     "Rows",
     "Scaling",
@@ -57,6 +59,8 @@ __all__ = [
     "fed_threads",
     "mostly_zeros",
     "principal_axes",
+    "reduced_rows",
+    "reduction_between",
     "shape_of",
     "shared_rows",
     "subset_labels",

@@ -33,7 +33,8 @@ MAP_WINDOW = 1024
 # No scaled number is larger. Where some are, they are as good as infinite, and sums of
 # their squares still are numbers.
 FARTHEST = 1e12
-# Coordinates of whitened rows are kept where they fill no more than this, and on an
+# Coordinates of whitened rows, and reduced images, are kept where they fill no more
+# than this, and on an
 # accelerator all rows that fill no more than this share of its free memory.
 HELD_BYTES = 1 << 26
 HELD_SHARE = 0.25
@@ -246,15 +247,6 @@ class Moments:
         self.highest = max(self.highest, some.highest)
         self.n_rows = total
 
-    @property
-    def recognised(self) -> str | None:
-        """What rows were taken for though nobody said so, for people to read."""
-        if self.shape is None:
-            return None
-        kind = "images" if len(self.shape) > 1 else "series"
-        size = " x ".join(map(str, self.shape))
-        return f"rows are read as {kind} of {size}; else input_shape=None"
-
     def scaling(self, loss: Loss) -> Scaling:
         """Return what is done to rows that are to be reconstructed by a loss."""
         if self.axes is None:
@@ -345,6 +337,11 @@ class Rows:
     def __len__(self) -> int:
         return self.array.shape[0]
 
+    @property
+    def original(self) -> Rows:
+        """The rows as they are in X."""
+        return self
+
     def take(self, index: Part) -> Array:
         """Return dense rows (b, features), a copy of them or a view."""
         rows = self.array[index]
@@ -371,6 +368,11 @@ class Rows:
         if not sparse.issparse(self.array):
             return False
         return self.array.nnz <= FEW_STORED * len(self) * self.n_features
+
+    @property
+    def are_made(self) -> bool:
+        """Whether taking rows is work that is worth doing once."""
+        return False
 
     @property
     def is_mapped(self) -> bool:
@@ -453,8 +455,9 @@ class Batches:
     def holding(self) -> Batches:
         """Return the same batches, of rows scaled once where that is worth its memory.
 
-        On a processor those are the coordinates of whitened rows, which cost much and
-        take little; on an accelerator all that fit, which then travel once.
+        On a processor those are the coordinates of whitened rows, and reduced images,
+        which cost much and take little; on an accelerator all that fit, which then
+        travel once.
         """
         if not self.may_hold:
             return self
@@ -477,7 +480,8 @@ class Batches:
             free, _ = torch.cuda.mem_get_info(self.device)
             return HELD_SHARE * free
         # Rows that are only centred would be X once more.
-        return HELD_BYTES if isinstance(self.scaling, Whitening) else 0
+        is_work = isinstance(self.scaling, Whitening) or self.rows.are_made
+        return HELD_BYTES if is_work else 0
 
     def shuffled(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every row once, in an order of ``rng``'s."""
