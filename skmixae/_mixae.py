@@ -56,8 +56,8 @@ from .training import (
     Rows,
     SharedRows,
     TrainingRun,
-    reduced_rows,
-    reduction_between,
+    conversion_between,
+    converted_rows,
 )
 
 # Fitted attributes, which an error in fit leaves as they were: those of a file, which
@@ -136,7 +136,7 @@ class MixAEClustering(
         10, or one less than the number of features where those are few.
     architecture : {"mlp", "conv2d", "conv1d"} or callable, default="mlp"
         The kind of experts: fully connected, convolutional over images or over series.
-        Of images, with colours or without, "mlp" mostly finds clusters that are as good
+        Of images, in colours or in grey, "mlp" mostly finds clusters that are as good
         or better in a fraction of the time, as ``consistency`` moves them. A
         callable ``factory(input_shape, latent_dim)`` returns one expert, a
         ``torch.nn.Module`` with methods ``encode(rows)``, from (b, \*input_shape) to
@@ -163,21 +163,22 @@ class MixAEClustering(
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "tanh"}, default="relu"
         The activation of all hidden layers.
     input_shape : tuple of int, "auto" or None, default="auto"
-        The shape of a row: ``(height, width)`` or ``(channels, height, width)`` of an
-        image, ``(length,)`` or ``(channels, length)`` of a series. Rows stay flat in X
-        and are reshaped inside; ``(height, width, 3)`` is refused. Two or three
-        dimensions mean an image, unless ``architecture="conv1d"``. None means a vector.
-        "auto" recognises grey images of 64 pixels or more, row after row, no more than
-        twice as wide as high or as high as wide, and series of more than 50 values:
-        half or more of the pixels, or values, are most correlated with one that they
-        touch. Other rows are vectors. It does not look where ``whitening``,
+        The shape of a row: ``(height, width)``, ``(channels, height, width)`` or, with
+        up to four channels, ``(height, width, channels)`` of an image, ``(length,)`` or
+        ``(channels, length)`` of a series. Rows stay flat in X and are reshaped inside.
+        Two or three dimensions mean an image, unless ``architecture="conv1d"``. None
+        means a vector. "auto" recognises images of 64 pixels or more, row after row, no
+        more than twice as wide as high or as high as wide, in grey or in three colours,
+        first or last, and series of more than 50 values: half or more of the pixels, or
+        values, are most correlated with one that they touch, in each colour. Other rows
+        are vectors. It does not look where ``whitening``,
         ``n_components``, ``directions`` or ``n_active`` are not left as they are, nor
         for ``architecture="conv1d"`` or custom experts; `partial_fit` looks at its
         first chunk.
     max_pixels : int, "auto" or None, default="auto"
-        The most pixels of an image that are read, times its channels: those of larger
-        images are averaged to so many, and `reconstruct` has squares of them in their
-        place. Experts as wide as large images take long to train, and find no better
+        The most pixels of an image that are read, each with all of its channels: larger
+        images are averaged to so many, and `reconstruct` has squares in their place.
+        Experts as wide as large images take long to train, and found no better
         clusters. "auto" is 1024, of 32 x 32 pixels, but for custom experts, and None
         reads all. Vectors and series have no pixels.
     whitening : float, "auto" or None, default="auto"
@@ -246,9 +247,9 @@ class MixAEClustering(
         "adversarial"] for images, ["warp", "adversarial"] for series, Masking(0.5)
         where ``directions`` is True and "adversarial" for other rows; None is no such
         term. A callable ``change(rows, generator)`` gets a batch as a tensor
-        (b, \*input_shape) in the units of X, of large images those that ``max_pixels``
-        leaves, and a ``torch.Generator`` to draw from, both on the training's device;
-        it returns changed rows of that shape.
+        (b, \*input_shape) in the units of X, of images with channels first and no more
+        than ``max_pixels``, and a ``torch.Generator`` to draw from, both on the
+        training's device; it returns changed rows of that shape.
         Divergences of several are added. Experts to spare are merged by the first that
         is not "adversarial".
     consistency_weight : float, default=20.0
@@ -1172,7 +1173,7 @@ class MixAEClustering(
     def _seen(self, rows: Rows) -> Seen:
         """Return rows as the fitted network reads them."""
         read = self._network_spec.input_shape
-        return Seen(reduced_rows(rows, self.input_shape_, read), self._moments.shape)
+        return Seen(converted_rows(rows, self.input_shape_, read), self._moments.shape)
 
     def _inference(self) -> Inference:
         loss = LOSSES[self._fitted_loss]
@@ -1181,7 +1182,7 @@ class MixAEClustering(
             self._moments.scaling(loss),
             Reconstruction(loss, self._moments.reference(loss)),
             self.expert_labels_,
-            reduction_between(self.input_shape_, self._network_spec.input_shape),
+            conversion_between(self.input_shape_, self._network_spec.input_shape),
         )
 
     def _fitted(

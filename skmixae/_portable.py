@@ -25,7 +25,7 @@ from ._outcome import Watch
 from .consistency import MEMBERS
 from .network import NetworkSpec, build_network
 from .objective import LOSSES, SCHEDULES
-from .training import Moments
+from .training import Moments, channels_first
 
 Arrays = dict[str, NDArray]
 
@@ -289,10 +289,11 @@ def _n_read(fitted: dict[str, Any], spec: NetworkSpec) -> int:
     if fitted["_moments"]["axes"] is not None:
         require(len(shape) == 1, "input_shape_ is of no vectors, which are whitened")
         return fitted["n_features_in_"]
+    whole = channels_first(shape)
     is_less = (
-        1 < len(shape) == len(read)
-        and shape[:-2] == read[:-2]
-        and all(few <= many for few, many in zip(read, shape, strict=True))
+        1 < len(whole) == len(read)
+        and whole[:-2] == read[:-2]
+        and all(few <= many for few, many in zip(read, whole, strict=True))
     )
     require(shape == read or is_less, f"input_shape_ is not read as {read}")
     return spec.n_features
@@ -304,7 +305,7 @@ def _check_moments(fitted: dict[str, Any], n_read: int) -> None:
     del numbers["axes"]  # which tell how many features the network has
     means = numbers.pop("mean"), numbers.pop("mean_direction")
     whitening, shape = numbers.pop("whitening"), numbers.pop("shape")
-    pixels = math.prod(shape) if _is_shape(shape) and len(shape) <= 2 else 0
+    pixels = math.prod(shape) if _is_shape(shape) else 0
     require(
         all(_is_vector(mean, "f") and len(mean) == n_read for mean in means)
         and all(isinstance(number, Real) for number in numbers.values())

@@ -69,9 +69,10 @@ from .training import (
     Moments,
     Rows,
     TrainingPlan,
+    channels_first,
+    converted_rows,
     mostly_zeros,
     principal_axes,
-    reduced_rows,
     shape_of,
 )
 
@@ -219,11 +220,16 @@ class Problem:
     def note(self, found: tuple[int, ...] | None) -> str | None:
         """Say what rows are read as though nobody said so, for people to read."""
         kind = "images" if len(self.input_shape) > 1 else "series"
-        size, read = (
-            " x ".join(map(str, shape)) for shape in (self.input_shape, self.read_shape)
+        size, whole, read = (
+            " x ".join(map(str, shape))
+            for shape in (
+                self.input_shape,
+                channels_first(self.input_shape),
+                self.read_shape,
+            )
         )
         what, others = f"{kind} of {size}", []
-        if read != size:
+        if read != whole:
             what, others = f"{what}, averaged to {read}", ["max_pixels=None"]
         if found is not None:
             others.append("input_shape=None")
@@ -275,7 +281,7 @@ def look_at(estimator: Any, rows: Rows) -> Seen:
     found = shape_of(rows) if may_find_shape(e) else None
     shape = resolve_shape(asked_shape(e.input_shape, found), rows.n_features)
     read = resolve_pixels(e.max_pixels, shape, e.architecture)
-    return Seen(reduced_rows(rows, shape, read), found)
+    return Seen(converted_rows(rows, shape, read), found)
 
 
 def resolve_moments(

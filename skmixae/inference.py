@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .network import MixtureOfAutoencoders
 from .objective import Reconstruction, terms
 from .objective.terms import expected, sample_entropy
-from .training import Batches, Reduction, Rows, Scaling
+from .training import Batches, Conversion, Rows, Scaling
 
 FloatArray = NDArray[np.float32]
 
@@ -47,7 +47,7 @@ class Inference:
     Rows come in their own units and leave in them; errors are in units of predicting
     the mean. Batches in the place of rows are of this scaling, and may be held.
     ``clusters`` (k,) says which cluster each expert belongs to; by default each is one.
-    Images that leave are undone of a ``reduction``, if those that come in went through
+    Images that leave are undone of a ``conversion``, if those that come in went through
     it.
     """
 
@@ -55,7 +55,7 @@ class Inference:
     scaling: Scaling
     reconstruction: Reconstruction
     clusters: NDArray[np.integer] | None = None
-    reduction: Reduction | None = None
+    conversion: Conversion | None = None
 
     def labels(self, rows: Rows) -> NDArray[np.int32]:
         """Return the most probable cluster of each row, (n,).
@@ -191,7 +191,7 @@ class Inference:
 
     def _whole(self, rows: FloatArray) -> FloatArray:
         """Return images with as many pixels as X has."""
-        return rows if self.reduction is None else self.reduction.undo(rows)
+        return rows if self.conversion is None else self.conversion.undo(rows)
 
     @property
     def n_clusters(self) -> int:

@@ -83,6 +83,7 @@ LOOKS = {
     "image": (12, (3, 4), None),
     "image of one channel": (12, (1, 3, 4), None),
     "image in colour": (12, (3, 2, 2), None),
+    "image with its colours last": (75, (5, 5, 3), None),
     "image of two channels": (12, (2, 2, 3), None),
 }
 

@@ -497,19 +497,6 @@ def test_a_failed_fit_keeps_the_names_and_number_of_features():
         model.predict(pd.DataFrame(X, columns=list("uvwxyz")))
 
 
-def test_images_whose_colours_are_told_last_are_refused_with_the_way_out():
-    """They would be 16 images of 16 x 3, and nobody would know."""
-    images = np.random.default_rng(0).random((20, 16, 16, 3), dtype=np.float32)
-    with pytest.raises(ValueError, match="Channels come first") as told:
-        small(input_shape=(16, 16, 3)).fit(images.reshape(20, -1))
-    assert "input_shape=(3, 16, 16)" in str(told.value)
-    assert "X.reshape(-1, 16, 16, 3).transpose(0, 3, 1, 2)" in str(told.value)
-    X = images.reshape(20, -1)
-    rows = X.reshape(-1, 16, 16, 3).transpose(0, 3, 1, 2).reshape(len(X), -1)
-    np.testing.assert_array_equal(rows.reshape(20, 3, 16, 16)[:, 1], images[..., 1])
-    small(input_shape=(3, 16, 16)).fit(rows)
-
-
 def test_a_failed_first_fit_leaves_nothing():
     model = small(input_shape=(5,))
     with pytest.raises(ValueError, match="multiplies out"):

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..objective import LOSSES
+from ..training import channels_first
 from .values import is_named, layer_sizes
 
 # Partial whitening, by "auto": on HAR and 20 newsgroups a half found better clusters
@@ -27,8 +28,6 @@ COMPONENTS, VARIANCE_KEPT = 100, 0.9
 # of these, and a start from k-means, clusters of digits were at .964 and .567, with 20
 # at .984 and .725.
 LEAST_COMPONENTS, COMPONENTS_PER_CLUSTER = 20, 2
-# An image no wider than this is one whose colours are told last.
-MOST_COLOURS = 4
 # "auto" reads no more pixels of an image: experts as wide as images take as long. The
 # field reads objects and faces of 64 and 128 pixels a side at 32, too.
 MOST_PIXELS = 32 * 32
@@ -70,26 +69,21 @@ def resolve_shape(input_shape: Any, n_features: int) -> tuple[int, ...]:
             f"The 'input_shape' parameter {shape} multiplies out to "
             f"{math.prod(shape)} features, but X has {n_features}."
         )
-    if len(shape) == 3 and shape[2] <= MOST_COLOURS < min(shape[:2]):
-        n_rows, n_columns, n_colours = shape
-        raise ValueError(
-            f"The 'input_shape' parameter {shape} says {n_rows} channels of images of "
-            f"{n_columns} x {n_colours}. Channels come first: use input_shape="
-            f"({n_colours}, {n_rows}, {n_columns}) and, where the colours of a pixel "
-            f"are side by side, X.reshape(-1, {n_rows}, {n_columns}, {n_colours})"
-            ".transpose(0, 3, 1, 2).reshape(len(X), -1)."
-        )
     return shape
 
 
 def resolve_pixels(
     max_pixels: int | str | None, shape: tuple[int, ...], architecture: Any
 ) -> tuple[int, ...]:
-    """Return the shape that rows are read with: of images no more than so many pixels.
+    """Return the shape that rows are read with.
 
+    Of images that is with their channels first, and no more than so many pixels.
     Experts of a user's own may be made for images of one size: "auto" leaves them.
     """
-    if max_pixels is None or not is_image(shape, architecture):
+    if not is_image(shape, architecture):
+        return shape
+    shape = channels_first(shape)
+    if max_pixels is None:
         return shape
     if isinstance(max_pixels, str):
         if callable(architecture):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..training import channels_first, planes
 from .figure import FAINT, FONT, INK, MARKERS, ORANGE, VERMILION
 
 # Features beyond which two lines would hide one another.
@@ -99,8 +100,8 @@ class Images:
     def __init__(
         self, samples: NDArray[Any], n_shown: int, shape: tuple[int, ...], cmap: Any
     ) -> None:
-        self.n_channels = shape[0] if len(shape) == 3 else 1
-        self.size = h, w = shape[-2:]
+        self.shape = shape
+        self.size = h, w = channels_first(shape)[-2:]
         self.gap = max(1, round(min(h, w) / 14))
         self.mosaic = (2 * h + self.gap, n_shown * (w + self.gap) - self.gap)
         self.height, self.width = (n * self.cell / min(h, w) for n in self.mosaic)
@@ -128,8 +129,8 @@ class Images:
 
         low, high = self.span
         rows = np.clip((rows - low) / (high - low), 0, 1)
-        images = rows.reshape(len(rows), self.n_channels, *self.size)
-        if self.n_channels == 3:
+        images = planes(rows, self.shape)
+        if images.shape[1] == 3:
             return np.insert(np.moveaxis(images, 1, -1), 3, 1, axis=-1)
         cmap = colormaps[self.cmap] if isinstance(self.cmap, str) else self.cmap
         return cmap(images.mean(axis=1, dtype=np.float64))

@@ -41,8 +41,9 @@ class ClusterSamplesDisplay:
     input_shape : tuple of int, default=None
         The shape of a row; None means a vector.
     image : bool, default=False
-        Whether rows of that shape are images, (height, width) or (channels, height,
-        width). Else they are series, (length,) or (channels, length).
+        Whether rows of that shape are images, (height, width), (channels, height,
+        width) or (height, width, channels). Else they are series, (length,) or
+        (channels, length).
 
     Attributes
     ----------

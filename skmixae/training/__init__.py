@@ -2,6 +2,13 @@
 
 from .agglomeration import Agglomeration, SharedRows, agglomerate, shared_rows
 from .batches import Batches, Moments, Rows, Scaling, Whitening
+from .conversion import (
+    Conversion,
+    channels_first,
+    conversion_between,
+    converted_rows,
+    planes,
+)
 from .evidence import Evidence
 from .initialisation import (
     STARTS,
@@ -23,7 +30,6 @@ from .loop import (
     train,
     train_epoch,
 )
-from .reduction import Reduction, reduced_rows, reduction_between
 from .shapes import shape_of, varying_window
 from .step import Objective, ReplayedStep, TrainingStep
 from .threads import fed_threads, threads_worth
@@ -33,6 +39,7 @@ __all__ = [
     "STARTS",
     "Agglomeration",
     "Batches",
+    "Conversion",
     "EpochReport",
     "Evidence",
     "IsDecided",
@@ -41,7 +48,6 @@ __all__ = [
     "Monitor",
     "Objective",
     "Randomness",
-    "Reduction",
     "ReplayedStep",
     "Rows",
     "Scaling",
@@ -56,11 +62,13 @@ __all__ = [
     "Whitening",
     "agglomerate",
     "as_probabilities",
+    "channels_first",
+    "conversion_between",
+    "converted_rows",
     "fed_threads",
     "mostly_zeros",
+    "planes",
     "principal_axes",
-    "reduced_rows",
-    "reduction_between",
     "shape_of",
     "shared_rows",
     "subset_labels",

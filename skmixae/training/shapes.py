@@ -12,20 +12,22 @@ from .batches import Rows
 SHORTEST_SIDE, MOST_OBLONG = 8, 2
 # Series are longer than this: of fewer features, neighbours may be alike by chance.
 SHORTEST_SERIES = 50
-# Of wider rows nobody asks.
+# Of wider rows nobody asks whether they are series, nor, three times as wide, images.
 WIDEST = 1 << 14
-# The look is at so many rows and pixels at most, and at so many values: of wide rows
-# there are then fewer, and some fifty are enough.
+WIDEST_IMAGE = 3 * WIDEST
+# The look is at so many rows and pixels at most, and at so many values and products: of
+# wide rows there are then fewer, and some fifty are enough.
 ROWS_SEEN = PIXELS_SEEN = 1000
 VALUES_SEEN = 1 << 21
+PRODUCTS_SEEN = 1 << 24
 # So many features are most like one that they touch: of an image, with so many of these
 # beside them, and so many above or below; of a series, all before them or after.
 # Handwritten digits have .8 and .2 at least, photographs 1.0 and .14, and anything else
 # that was tried .1 of one of them at most. Series have .56 to 1.0, of which the least
 # are six channels of moves, and other tables of their width .27 at most.
 TOUCHING, EITHER_WAY = 0.5, 0.1
-# Of colour images, a pixel's three values one after the other, all may be most like one
-# of the same pixel (photographs 1.0). Of a series two in three are of the same three.
+# Of rows of which three values each belong together, all may be most like one of the
+# same three (photographs 1.0). Of a series two in three are.
 CHANNELS, OF_ONE_PIXEL = 3, 0.9
 # Pixels that vary by no more than so much of what the strongest does are of a border:
 # of one colour, but for the noise of a scan.
@@ -35,26 +37,56 @@ FAINT = 0.1
 def shape_of(rows: Rows) -> tuple[int, ...] | None:
     """Return the shape of rows that have an order, None of those that have none.
 
-    It is the height and width of images, of which a width is right if most features are
-    most correlated with one that they touch in an image of that width. Series have such
-    neighbours in one direction alone, and with a wrong width so have images. The shape
-    of a series is its length.
+    It is the height and width of grey images, with three channels before them or after,
+    as the features have them. A width is right if most features are most correlated
+    with one that they touch in an image of that width; of colours, if so it is in each
+    channel. Series have such neighbours in one direction alone, and with a wrong width
+    so have images. The shape of a series is its length.
     """
     n = rows.n_features
-    sides = _sides(n)
-    if n > WIDEST or (not sides and n <= SHORTEST_SERIES):
+    may_be_image = bool(_sides(n) or _sides(n // CHANNELS)) and n <= WIDEST_IMAGE
+    may_be_series = SHORTEST_SERIES < n <= WIDEST
+    if not may_be_image and not may_be_series:
         return None
-    pairs = _most_alike(rows)
-    touching = {s: _touching(pairs, width=s[1]) for s in sides}
-    if touching:
-        found = max(touching, key=lambda s: sum(touching[s]))
-        beside, above = touching[found]
-        if beside + above >= TOUCHING and min(beside, above) >= EITHER_WAY:
-            return found
+    x = _centred(rows)
+    pairs = _most_alike(x)
+    shape = (_image_of(pairs, n) or _colours_of(x)) if may_be_image else None
+    if shape or not may_be_series:
+        return shape
     along, _ = _touching(pairs, width=n)
     one, other = pairs // CHANNELS
     is_series = along >= TOUCHING and (one == other).mean() < OF_ONE_PIXEL
-    return (n,) if n > SHORTEST_SERIES and is_series else None
+    return (n,) if is_series else None
+
+
+def _image_of(pairs: NDArray[np.intp], n_pixels: int) -> tuple[int, int] | None:
+    """Return the height and width of grey images, if features are their pixels."""
+    touching = {s: _touching(pairs, width=s[1]) for s in _sides(n_pixels)}
+    if not touching:
+        return None
+    found = max(touching, key=lambda s: sum(touching[s]))
+    beside, above = touching[found]
+    is_image = beside + above >= TOUCHING and min(beside, above) >= EITHER_WAY
+    return found if is_image else None
+
+
+def _colours_of(x: NDArray[np.float64]) -> tuple[int, ...] | None:
+    """Return the shape of images of three channels, if the features (n, f) are such."""
+    n_pixels, rest = divmod(x.shape[1], CHANNELS)
+    if rest or not _sides(n_pixels):
+        return None
+    last, first = (
+        {_image_of(_most_alike(channel), n_pixels) for channel in channels}
+        for channels in (
+            (x[:, i::CHANNELS] for i in range(CHANNELS)),
+            np.split(x, CHANNELS, axis=1),
+        )
+    )
+    for sizes, is_last in ((last, True), (first, False)):
+        size = sizes.pop() if len(sizes) == 1 else None
+        if size is not None:
+            return (*size, CHANNELS) if is_last else (CHANNELS, *size)
+    return None
 
 
 def varying_window(
@@ -86,15 +118,18 @@ def _sides(n_features: int) -> list[tuple[int, int]]:
     ]
 
 
-def _most_alike(rows: Rows) -> NDArray[np.intp]:
-    """Return pairs (2, pixels): a feature, and the one most correlated with it."""
-    x = _centred(rows)
+def _most_alike(x: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return pairs (2, pixels): a feature, and the one most correlated with it.
+
+    Of centred rows (n, features).
+    """
     spread = x.std(0)
     varying = np.flatnonzero(_is_varying(spread))
-    if len(varying) < rows.n_features // 4:  # too few to tell
+    if len(varying) < x.shape[1] // 4:  # too few to tell
         return np.zeros((2, 0), dtype=np.intp)
     z = (x[:, varying] / spread[varying]).astype(np.float32)
-    seen = np.linspace(0, len(varying) - 1, min(len(varying), PIXELS_SEEN)).astype(int)
+    most = min(len(varying), PIXELS_SEEN, PRODUCTS_SEEN // max(1, len(varying)))
+    seen = np.linspace(0, len(varying) - 1, most).astype(int)
     alike = z[:, seen].T @ z
     alike[np.arange(len(seen)), seen] = -np.inf
     return np.stack([varying[seen], varying[alike.argmax(1)]])

@@ -45,13 +45,35 @@ def test_parts_of_photographs_are_images(name, side):
     assert seen(parts.reshape(300, -1)) == (side, side)
 
 
-@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (32, 32), (20, 12), (96, 96)])
 @pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
-def test_pixels_of_three_colours_side_by_side_are_no_series(name, side):
+def test_parts_of_photographs_in_colours_are_images_of_three_channels(name, shape):
     parts = extract_patches_2d(
-        load_sample_image(name), (side, side), max_patches=300, random_state=0
+        load_sample_image(name), shape, max_patches=200, random_state=0
     )
-    assert seen(parts.reshape(300, -1)) is None
+    assert seen(parts.reshape(200, -1)) == (*shape, 3)
+    assert seen(np.moveaxis(parts, -1, 1).reshape(200, -1)) == (3, *shape)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (9, 14), (12, 24), (24, 12)])
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_channels_are_seen_whether_they_are_alike_or_not(shape, alike):
+    channels = [
+        alike * images(*shape) + (1 - alike) * images(*shape, seed=1 + i)
+        for i in range(3)
+    ]
+    assert seen(np.stack(channels, -1).reshape(300, -1)) == (*shape, 3)
+    height, width = shape
+    # Three that are not alike, one below the other, may be one grey image.
+    if alike == 1.0 or 3 * height > module.MOST_OBLONG * width:
+        assert seen(np.stack(channels, 1).reshape(300, -1)) == (3, *shape)
+
+
+def test_channels_of_series_are_no_colours():
+    rng = np.random.default_rng(0)
+    walks = np.cumsum(rng.normal(size=(300, 3, 144)), 2)
+    assert seen(walks.reshape(300, -1)) == (432,)
+    assert seen(walks.transpose(0, 2, 1).reshape(300, -1)) is None
 
 
 @settings(deadline=None, max_examples=30)
@@ -142,6 +164,7 @@ def test_only_some_of_many_rows_are_read(monkeypatch):
     monkeypatch.setattr(module, "VALUES_SEEN", 6099)
     assert seen(images(10, 10)) == (10, 10)
     assert read.pop() == 60
+    monkeypatch.setattr(module, "WIDEST_IMAGE", 99)
     monkeypatch.setattr(module, "WIDEST", 99)
     assert seen(images(10, 10)) is None
     assert read == [100]

@@ -1,4 +1,4 @@
-"""Large images are averaged to fewer pixels, as areas cover them."""
+"""Images are read with their channels first, and large ones with fewer pixels."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmixae._parameters import resolve_pixels
-from skmixae.training import Reduction, Rows, reduced_rows
+from skmixae.training import Conversion, Rows, converted_rows
 
 RNG = np.random.default_rng(0)
 SIDES = st.integers(1, 12)
@@ -36,7 +36,7 @@ def mean_of_area(image, top, bottom, left, right):
 def test_each_pixel_is_the_mean_of_what_it_covers(height, width, fewer):
     small = min(fewer[0], height), min(fewer[1], width)
     x = images(2, height, width)
-    reduced = Reduction((height, width), small).apply(x).reshape(2, *small)
+    reduced = Conversion((height, width), small).apply(x).reshape(2, *small)
     high, wide = height / small[0], width / small[1]
     for image, found in zip(x.reshape(2, height, width), reduced, strict=True):
         for i, j in np.ndindex(small):
@@ -47,25 +47,49 @@ def test_each_pixel_is_the_mean_of_what_it_covers(height, width, fewer):
 def test_sides_divided_by_whole_numbers_are_means_of_blocks():
     x = images(3, 2, 8, 12)
     blocks = x.reshape(3, 2, 4, 2, 4, 3).mean((3, 5)).reshape(3, -1)
-    reduction = Reduction((2, 8, 12), (2, 4, 4))
-    assert_allclose(reduction.apply(x), blocks, **CLOSE)
+    conversion = Conversion((2, 8, 12), (2, 4, 4))
+    assert_allclose(conversion.apply(x), blocks, **CLOSE)
     squares = np.kron(blocks.reshape(3, 2, 4, 4), np.ones((2, 3))).reshape(3, -1)
-    assert_allclose(reduction.undo(blocks), squares, **CLOSE)
-    assert_allclose(reduction.apply(reduction.undo(blocks)), blocks, **CLOSE)
+    assert_allclose(conversion.undo(blocks), squares, **CLOSE)
+    assert_allclose(conversion.apply(conversion.undo(blocks)), blocks, **CLOSE)
 
 
 @pytest.mark.parametrize("shape", [(7, 10), (1, 9), (3, 13, 5)])
 def test_the_mean_of_an_image_stays_on_either_way(shape):
-    reduction = Reduction(shape, (*shape[:-2], -(-shape[-2] // 2), 4))
+    conversion = Conversion(shape, (*shape[:-2], -(-shape[-2] // 2), 4))
     x = images(5, *shape)
-    reduced = reduction.apply(x)
+    reduced = conversion.apply(x)
     assert_allclose(reduced.mean(1), x.mean(1), **CLOSE)
-    assert_allclose(reduction.undo(reduced).mean(1), x.mean(1), **CLOSE)
+    assert_allclose(conversion.undo(reduced).mean(1), x.mean(1), **CLOSE)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 4])
+@pytest.mark.parametrize("read", [(6, 10), (3, 5), (4, 7)])
+def test_channels_that_come_last_are_read_as_those_that_come_first(n_channels, read):
+    first = images(4, n_channels, 6, 10)
+    last = np.moveaxis(first.reshape(4, n_channels, 6, 10), 1, -1).reshape(4, -1)
+    to = n_channels, *read
+    expected = Conversion((n_channels, 6, 10), to).apply(first)
+    conversion = Conversion((6, 10, n_channels), to)
+    assert_array_equal(conversion.apply(last), expected)
+    back = Conversion((n_channels, 6, 10), to).undo(expected)
+    back = np.moveaxis(back.reshape(4, n_channels, 6, 10), 1, -1).reshape(4, -1)
+    assert_array_equal(conversion.undo(expected), back)
+    if read == (6, 10):
+        assert_array_equal(back, last)
+
+
+def test_many_channels_of_narrow_images_stay_first():
+    x = images(4, 8, 90, 30)  # what is read of them is no wider than colours are many
+    conversion = Conversion((8, 90, 30), (8, 9, 3))
+    blocks = x.reshape(4, 8, 9, 10, 3, 10).mean((3, 5)).reshape(4, -1)
+    assert_allclose(conversion.apply(x), blocks, **CLOSE)
+    assert_allclose(conversion.apply(conversion.undo(blocks)), blocks, **CLOSE)
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "mapped"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_reduced_rows_are_rows_of_any_kind(kind, dtype, tmp_path):
+def test_converted_rows_are_rows_of_any_kind(kind, dtype, tmp_path):
     if kind == "csr" and dtype is np.float16:
         pytest.skip("scipy has no sparse matrices of float16")
     x = (images(50, 6, 6) * (images(50, 6, 6) > 0.5)).astype(dtype)
@@ -73,7 +97,7 @@ def test_reduced_rows_are_rows_of_any_kind(kind, dtype, tmp_path):
     if kind == "mapped":
         np.save(tmp_path / "x.npy", x)
         stored = np.load(tmp_path / "x.npy", mmap_mode="r")
-    rows = reduced_rows(Rows(stored), (6, 6), (3, 3))
+    rows = converted_rows(Rows(stored), (6, 6), (3, 3))
     expected = x.reshape(50, 3, 2, 3, 2).astype(float).mean((2, 4)).reshape(50, 9)
     # A mean of four numbers below one, rounded once more to the type of the rows.
     atol = 4 * np.finfo(np.promote_types(dtype, np.float32)).eps
@@ -91,7 +115,7 @@ def test_reduced_rows_are_rows_of_any_kind(kind, dtype, tmp_path):
 
 
 def test_an_image_is_the_same_wherever_it_stands():
-    rows = reduced_rows(Rows(images(100, 9, 11).astype("f4")), (9, 11), (5, 7))
+    rows = converted_rows(Rows(images(100, 9, 11).astype("f4")), (9, 11), (5, 7))
     order = RNG.permutation(100)
     assert_array_equal(rows.take(order), rows.take(slice(None))[order])
     assert_array_equal(rows.take(order[:1]), rows.take(slice(None))[order[:1]])
@@ -100,7 +124,7 @@ def test_an_image_is_the_same_wherever_it_stands():
 @pytest.mark.parametrize(("shape", "read"), [((6, 6), (6, 6)), ((36,), (10,))])
 def test_rows_that_are_no_larger_images_stay(shape, read):
     rows = Rows(images(4, 36))
-    assert reduced_rows(rows, shape, read) is rows
+    assert converted_rows(rows, shape, read) is rows
     assert rows.original is rows
 
 
@@ -130,6 +154,10 @@ def test_no_more_pixels_are_read_and_hardly_fewer(height, width, most, channels)
     [
         ("auto", (64, 64), "mlp", (32, 32)),
         ("auto", (3, 96, 96), "conv2d", (3, 32, 32)),
+        ("auto", (96, 96, 3), "mlp", (3, 32, 32)),
+        (None, (96, 96, 4), "mlp", (4, 96, 96)),
+        ("auto", (40, 40, 3), lambda shape, latent_dim: None, (3, 40, 40)),
+        ("auto", (9, 5, 8), "mlp", (9, 5, 8)),
         ("auto", (48, 48), "mlp", (32, 32)),
         ("auto", (32, 32), "mlp", (32, 32)),
         ("auto", (62, 47), "mlp", (36, 27)),

@@ -1,11 +1,12 @@
-"""Large images are read with fewer pixels, and leave with all of them."""
+"""Images are read with channels first and few pixels, and leave as they came."""
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_image
+from sklearn.feature_extraction.image import extract_patches_2d
 
 from skmixae import MixAEClustering, presets
 
@@ -16,6 +17,12 @@ def enlarged(images, by):
     """Return 8 x 8 images with squares of so many pixels a side for each pixel."""
     squares = np.kron(images.reshape(len(images), 8, 8), np.ones((by, by), "f4"))
     return squares.reshape(len(images), -1)
+
+
+def told_last(images):
+    """Return images of 40 x 40 pixels with the colours of each side by side."""
+    channels = images.reshape(len(images), -1, 40, 40)
+    return np.moveaxis(channels, 1, -1).reshape(len(images), -1)
 
 
 LARGE = enlarged(SMALL, 5)  # of 40 x 40 pixels
@@ -93,6 +100,43 @@ def test_colours_are_averaged_each_by_itself():
     pairs = np.concatenate([SMALL, SMALL[::-1]], 1)
     given = small(input_shape=(2, 8, 8)).fit(pairs)
     assert_array_equal(read.predict_proba(colours), given.predict_proba(pairs))
+
+
+@pytest.mark.parametrize("max_pixels", [None, 64])
+def test_colours_may_come_last(max_pixels):
+    first = np.concatenate([LARGE, LARGE[::-1], LARGE[:, ::-1]], 1)
+    last = told_last(first)
+    of_first = small(input_shape=(3, 40, 40), max_pixels=max_pixels)
+    of_last = small(input_shape=(40, 40, 3), max_pixels=max_pixels)
+    of_first.fit(first)
+    of_last.fit(last)
+    assert of_last.input_shape_ == (40, 40, 3)
+    assert_array_equal(of_last.transform(last), of_first.transform(first))
+    rebuilt = told_last(of_first.reconstruct(first))
+    assert_array_equal(of_last.reconstruct(last), rebuilt)
+    codes = of_last.transform(last)
+    assert_array_equal(of_last.inverse_transform(codes), rebuilt)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (3, 16, 16)])
+def test_colour_images_that_are_recognised_are_those_whose_shape_is_given(
+    shape, tmp_path, capsys
+):
+    china = load_sample_image("china.jpg")
+    parts = extract_patches_2d(china, (16, 16), max_patches=100, random_state=0)
+    if shape[0] == 3:
+        parts = np.moveaxis(parts, -1, 1)
+    rows = parts.reshape(100, -1) / np.float32(255)
+    found = small(input_shape="auto", verbose=1).fit(rows)
+    size = " x ".join(map(str, shape))
+    said = f"rows are read as images of {size}; else input_shape=None"
+    assert said in capsys.readouterr().out
+    assert found.input_shape_ == shape
+    given = small(input_shape=shape).fit(rows)
+    assert_array_equal(found.predict_proba(rows), given.predict_proba(rows))
+    found.save(tmp_path / "model.safetensors")
+    again = MixAEClustering.load(tmp_path / "model.safetensors")
+    assert_array_equal(again.reconstruct(rows), given.reconstruct(rows))
 
 
 def test_experts_of_a_user_s_own_read_all_unless_they_are_told():
