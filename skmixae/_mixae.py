@@ -1138,6 +1138,7 @@ class MixAEClustering(
         if isinstance(X, torch.Tensor):
             X = X.detach().cpu()
             X = (X.float() if X.dtype is torch.bfloat16 else X).numpy()
+        _check_flat(X)
         X = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=_DTYPES,
             ensure_min_samples=least,
@@ -1250,6 +1251,17 @@ class MixAEClustering(
         # Whatever comes in, networks compute in float32.
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _check_flat(X: Any) -> None:
+    """Raise where rows are images or series that are not unrolled, with the way out."""
+    shape = tuple(getattr(X, "shape", ()))
+    if len(shape) > 2:
+        raise ValueError(
+            f"Found array with dim {len(shape)}, while dim <= 2 is required: rows are "
+            "flat. Use X.reshape(len(X), -1) and, where images or series are not "
+            f"recognised, input_shape={shape[1:]}."
+        )
 
 
 def _warn_of(findings: list[str]) -> None:

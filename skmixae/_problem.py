@@ -276,7 +276,7 @@ class Seen(NamedTuple):
 
 
 def look_at(estimator: Any, rows: Rows) -> Seen:
-    """Return rows as an estimator reads them: of images the colours first, few pixels."""
+    """Return rows as they are read: images with colours first, and few pixels."""
     e = estimator
     found = shape_of(rows) if may_find_shape(e) else None
     shape = resolve_shape(asked_shape(e.input_shape, found), rows.n_features)

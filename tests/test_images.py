@@ -102,6 +102,18 @@ def test_colours_are_averaged_each_by_itself():
     assert_array_equal(read.predict_proba(colours), given.predict_proba(pairs))
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_images_that_are_not_flat_are_refused_with_the_way_out(kind):
+    images = LARGE.reshape(120, 40, 40)
+    with pytest.raises(ValueError, match=r"dim 3, .* dim <= 2") as told:
+        small().fit(kind(images))
+    assert "X.reshape(len(X), -1)" in str(told.value)
+    assert "input_shape=(40, 40)" in str(told.value)
+    model = small().fit(images.reshape(len(images), -1))
+    with pytest.raises(ValueError, match="dim 3"):
+        model.predict(kind(images))
+
+
 @pytest.mark.parametrize("max_pixels", [None, 64])
 def test_colours_may_come_last(max_pixels):
     first = np.concatenate([LARGE, LARGE[::-1], LARGE[:, ::-1]], 1)
