@@ -178,9 +178,9 @@ class MixAEClustering(
     max_pixels : int, "auto" or None, default="auto"
         The most pixels of an image that are read, each with all of its channels: larger
         images are averaged to so many, and `reconstruct` has squares in their place.
-        Experts as wide as large images take long to train, and found no better
-        clusters. "auto" is 1024, of 32 x 32 pixels, but for custom experts, and None
-        reads all. Vectors and series have no pixels.
+        Experts as wide as large images take long to train, and in trials found no
+        better clusters. "auto" is 1024, of 32 x 32 pixels, but for custom experts, and
+        None reads all. Vectors and series have no pixels.
     whitening : float, "auto" or None, default="auto"
         How far rows are whitened first: they are turned to their principal directions,
         and each of these is divided by its standard deviation to this power, so that

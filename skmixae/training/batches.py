@@ -33,7 +33,7 @@ MAP_WINDOW = 1024
 # No scaled number is larger. Where some are, they are as good as infinite, and sums of
 # their squares still are numbers.
 FARTHEST = 1e12
-# Coordinates of whitened rows, and reduced images, are kept where they fill no more
+# Coordinates of whitened rows, and converted images, are kept where they fill no more
 # than this, and on an
 # accelerator all rows that fill no more than this share of its free memory.
 HELD_BYTES = 1 << 26
@@ -455,7 +455,7 @@ class Batches:
     def holding(self) -> Batches:
         """Return the same batches, of rows scaled once where that is worth its memory.
 
-        On a processor those are the coordinates of whitened rows, and reduced images,
+        On a processor those are the coordinates of whitened rows, and converted images,
         which cost much and take little; on an accelerator all that fit, which then
         travel once.
         """

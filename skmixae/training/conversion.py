@@ -164,8 +164,8 @@ def _resized(images: Array, by: list[NDArray[np.float64]]) -> Array:
     batch, nothing is left in float32.
     """
     down, along = by
-    if all(len(matrix) == len(matrix.T) for matrix in by):
-        return images  # of as many pixels, each of which is the same
+    if all(n_old == n_new for n_old, n_new in (down.shape, along.shape)):
+        return images  # each pixel is the mean of itself
     kept = np.result_type(images.dtype, np.float32)
     resized = down.T @ (images.astype(np.float64, copy=False) @ along)
     return resized.astype(kept, copy=False)

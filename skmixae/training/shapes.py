@@ -72,21 +72,19 @@ def _image_of(pairs: NDArray[np.intp], n_pixels: int) -> tuple[int, int] | None:
 
 def _colours_of(x: NDArray[np.float64]) -> tuple[int, ...] | None:
     """Return the shape of images of three channels, if the features (n, f) are such."""
-    n_pixels, rest = divmod(x.shape[1], CHANNELS)
-    if rest or not _sides(n_pixels):
+    if x.shape[1] % CHANNELS:
         return None
-    last, first = (
-        {_image_of(_most_alike(channel), n_pixels) for channel in channels}
-        for channels in (
-            (x[:, i::CHANNELS] for i in range(CHANNELS)),
-            np.split(x, CHANNELS, axis=1),
-        )
-    )
-    for sizes, is_last in ((last, True), (first, False)):
-        size = sizes.pop() if len(sizes) == 1 else None
-        if size is not None:
-            return (*size, CHANNELS) if is_last else (CHANNELS, *size)
-    return None
+    size = _size_of([x[:, i::CHANNELS] for i in range(CHANNELS)])
+    if size is not None:
+        return (*size, CHANNELS)
+    size = _size_of(np.split(x, CHANNELS, axis=1))
+    return None if size is None else (CHANNELS, *size)
+
+
+def _size_of(channels: list[NDArray[np.float64]]) -> tuple[int, int] | None:
+    """Return the height and width that all channels (n, pixels) have, if they do."""
+    sizes = {_image_of(_most_alike(x), x.shape[1]) for x in channels}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def varying_window(

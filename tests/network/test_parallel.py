@@ -119,7 +119,7 @@ def test_weights_are_the_same_however_they_lie():
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_gradient_of_a_weight_is_made_as_it_lies(shared):
-    """Autograd copies one that is not: of wide layers a tenth of a step."""
+    """Autograd copies one that is not."""
     layer = ParallelLinear(3, 40, 50, shared=shared, generator=generator())
     x = rows(6, 40) if shared else rows(6, 3, 40)
     with profile() as profiler:
