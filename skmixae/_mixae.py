@@ -326,7 +326,9 @@ class MixAEClustering(
         - "spectral", of the graph of neighbours, for clusters of any shape:
           ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
           labels the others get;
-        - "parts", the same labels, held to;
+        - "nearest", the same of the graph of five neighbours, not ten, for images of
+          which each cluster has few that are much alike;
+        - "parts", the labels of "spectral", held to;
         - "round", those of "kmeans", which training then holds to;
         - "centres", the same, begun at the clusters of "spectral", held to;
         - "mixture", the probabilities of ``GaussianMixture``, the likeliest of those
@@ -343,8 +345,8 @@ class MixAEClustering(
           until four fifths of all are sure of a topic, up to four times as many; the
           likeliest of those found from ten runs of k-means, held to.
 
-        "auto" is "random" for rows that are not whitened, but for images and series in
-        more than 15 clusters, and for the last restart of few, which are "spectral".
+        "auto" is "random" for rows that are not whitened, but "nearest" for images and
+        series in more than 15 clusters, and "spectral" for the last restart of few.
         Others it asks, and the first of these that is true decides:
 
         - four fifths of the features are indicators, of two values, and these are no

@@ -383,8 +383,8 @@ def test_images_in_many_clusters_start_from_the_graph_alone(n_rows):
         return [restart.start for restart in problem.restarts()]
 
     assert restarts(MANY_CLUSTERS)[0] == "random"
-    assert restarts(MANY_CLUSTERS + 1) == ["spectral"]
-    assert restarts(MANY_CLUSTERS + 1, n_init=2) == ["spectral"] * 2
+    assert restarts(MANY_CLUSTERS + 1) == ["nearest"]
+    assert restarts(MANY_CLUSTERS + 1, n_init=2) == ["nearest"] * 2
     assert set(restarts(MANY_CLUSTERS + 1, init="random")) == {"random"}
 
 

@@ -73,6 +73,14 @@ def test_the_spectral_start_follows_shapes_also_from_a_sample(n_rows, monkeypatc
     assert adjusted_rand_score(RING, labels("kmeans", RINGS, 2)) < 0.1
 
 
+def test_the_nearest_start_follows_clusters_of_few_rows():
+    line, place = np.indices((20, 12)).reshape(2, -1)
+    # The fifth nearest is of the same line, and the tenth of the next one.
+    X = np.c_[4.5 * line, place] + np.random.default_rng(0).normal(0, 0.02, (240, 2))
+    assert adjusted_rand_score(line, labels("nearest", X, 20)) == 1
+    assert adjusted_rand_score(line, labels("spectral", X, 20)) < 0.6
+
+
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_is_a_function_of_rows_and_seed(name):
     X = np.eye(4)[RING * 2 + RING[::-1]] if name == "topics" else RINGS

@@ -254,6 +254,13 @@ def test_rows_of_few_places_have_no_graph():
     assert has_graph(rows + np.random.default_rng(0).normal(size=rows.shape), 2)
 
 
+def test_a_graph_of_fewer_neighbours_needs_fewer_rows():
+    rows = np.random.default_rng(0).normal(size=(101, 3))
+    assert has_graph(rows, 20, 5)
+    assert not has_graph(rows, 20)
+    assert not has_graph(rows[:100], 20, 5)
+
+
 def test_clusters_of_a_graph_do_not_depend_on_who_finds_them(monkeypatch, factorised):
     """Of rows on the verge of converging, rounding may tell."""
     X = SHAPES["circles"]
