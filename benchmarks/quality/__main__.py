@@ -78,7 +78,8 @@ def new_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--datasets", nargs="+", default=["digits"], type=dataset, metavar="NAME",
-        help="or files of comma-separated rows, with the class as the last value",
+        help="or files of comma-separated rows, with the class as the last value; or a "
+        "folder with one of grey images for each class",
     )  # fmt: skip
     add(
         "--methods", nargs="+", default=[parse("kmeans"), parse("mixae")], type=variant,
@@ -103,13 +104,13 @@ def new_parser() -> argparse.ArgumentParser:
 
 
 def dataset(text: str) -> str:
-    """Read the name of a data set, or of a file of rows."""
+    """Read the name of a data set, or of a file or folder of rows."""
     if text in DATASETS:
         return text
-    if Path(text).is_file():
+    if Path(text).exists():
         return add_file(Path(text))
     raise argparse.ArgumentTypeError(
-        f"{text!r} is neither a file nor one of {', '.join(DATASETS)}"
+        f"{text!r} is no file, no folder and none of {', '.join(DATASETS)}"
     )
 
 

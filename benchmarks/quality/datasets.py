@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sklearn import datasets as toy
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
@@ -39,6 +40,8 @@ def scaled(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Parts:
     return StandardScaler().fit_transform(rows).astype(np.float32), classes, None
 
 
+# Files in a folder that are images, and not a word about them.
+IMAGES = {".pgm", ".png"}
 # The shapes, their sizes apart, are those of scikit-learn's example
 # cluster/plot_cluster_comparison.py: its noise, its seeds, its scaling.
 _SHAPE_ROWS = 1500
@@ -160,14 +163,18 @@ DATASETS: dict[str, Callable[[], Parts]] = {
 
 
 def add_file(path: Path) -> str:
-    """Add a file of rows to the data sets, and return the name that it has there.
+    """Add a file or folder of rows to the data sets; return the name that it has there.
 
     Values are separated by commas, the last of a line is its class, and lines that
     start with "@" say something else, as in KEEL's files. Columns of numbers are
     brought to one scale; others are categories, with an indicator for each value. Or a
     ``NAME_TRAIN.ts`` of the UCR archive, with ``NAME_TEST.ts`` beside: series of one
-    length, as they are, channel after channel.
+    length, as they are, channel after channel. Or a folder with one of grey images for
+    each class, all of one size.
     """
+    if path.is_dir():
+        DATASETS[path.name] = partial(_read_images, path)
+        return path.name
     if path.suffix == ".ts":
         name = path.stem.removesuffix("_TRAIN")
         parts = [path, path.with_name(f"{name}_TEST.ts")]
@@ -209,6 +216,13 @@ def _read_series(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     rows = [",".join(channels).split(",") for *channels, _ in lines]
     classes = np.array([line[-1].strip() for line in lines])
     return np.array(rows, dtype=np.float32), classes
+
+
+def _read_images(folder: Path) -> Parts:
+    files = sorted(file for file in folder.glob("*/*") if file.suffix in IMAGES)
+    images = np.array([Image.open(file) for file in files], dtype=np.float32) / 255
+    classes = np.array([file.parent.name for file in files])
+    return images.reshape(len(files), -1), classes, images.shape[1:]
 
 
 def load(name: str, max_rows: int | None = None) -> Problem:
