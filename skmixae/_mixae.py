@@ -326,8 +326,9 @@ class MixAEClustering(
         - "spectral", of the graph of neighbours, for clusters of any shape:
           ``SpectralClustering`` of a sample of 4000 rows, or 40 for each expert, whose
           labels the others get;
-        - "nearest", the same of the graph of five neighbours, not ten, for images of
-          which each cluster has few that are much alike;
+        - "nearest", the same of the graph of as few neighbours, 5 to 20, not 10, as
+          leave it in no more parts than experts: for clusters in which few rows are
+          much alike, such as the views of a thing;
         - "parts", the labels of "spectral", held to;
         - "round", those of "kmeans", which training then holds to;
         - "centres", the same, begun at the clusters of "spectral", held to;

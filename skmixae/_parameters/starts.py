@@ -23,7 +23,7 @@ ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 7500
 # turn random weights found .76, .54 and .47, and the graph .89, .68 and .64; of 26
 # letters, many or few, they found .70 and .47, and the graph .70 and .56. The objective
 # does not tell: with both the random start is kept as often. Those graphs were of ten
-# neighbours of each row; of five they tell such clusters better, and of ten digits or
+# neighbours of each row; of few they tell such clusters better, and of ten digits or
 # ten faces as well, or as badly.
 MANY_CLUSTERS = 15
 # Clusters that cut no more than this share of the edges of that graph are nearly its

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 from scipy.stats import entropy
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -23,6 +22,7 @@ from .initialisation import (
     has_graph,
     kmeans_model,
     latent_class_model,
+    n_parts,
     rows_as_they_are,
     rows_of,
     sample_of,
@@ -276,8 +276,7 @@ class Evidence:
     @cached_property
     def _is_in_pieces(self) -> bool:
         """Whether the graph falls into more parts than clusters."""
-        graph = self._graph.affinity_matrix_
-        return connected_components(graph, directed=False)[0] > self.n_clusters
+        return n_parts(self._graph.affinity_matrix_) > self.n_clusters
 
     def _share_between(self, labels: NDArray[np.int32]) -> float:
         """Return the share of the edges of the graph that clusters cut."""

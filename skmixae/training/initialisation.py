@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -37,10 +36,13 @@ KMEANS_ROWS_PER_CLUSTER = 200
 SPECTRAL_ROWS = 4_000
 SPECTRAL_ROWS_PER_CLUSTER = 40
 NEIGHBOURS = 10
-# Or so few: of a thing that is seen from all sides, or in ten photographs, the tenth
-# nearest is another. Of twenty things that turn the graph tells .87, not .73, of forty
-# faces .79, not .78. Tables want ten: KEEL's segment has .29, not .46.
-FEW_NEIGHBOURS = 5
+# Or from this number on as few as leave the graph in no more parts than clusters: of a
+# thing that is seen from all sides, or of a face in ten photographs, the tenth nearest
+# is another, and of series that are shifted the nearest are those shifted as far. Of
+# twenty things that turn the graph tells .87, not .75, of forty faces .80, not .78, of
+# twenty series shifted by up to 3 places 1.00, not .46. Tables want ten: KEEL's segment
+# has .46, and with five .29.
+FEWEST_NEIGHBOURS, MOST_NEIGHBOURS = 5, 20
 # So many restarts of Lanczos are enough for noise and blobs in two to fifty directions.
 # Along a line thousands would not do, but its graph is quickly factorised.
 LANCZOS_RESTARTS = 80
@@ -100,17 +102,25 @@ def spectral_labels(
     batches: Batches,
     n_clusters: int,
     random_state: np.random.RandomState,
-    n_neighbours: int = NEIGHBOURS,
+    neighbours: Sequence[int] = (NEIGHBOURS,),
 ) -> NDArray[np.int32]:
     """Return labels (n,) by spectral clustering of the graph of neighbours of a sample.
 
     The other rows have the label of the nearest row of the sample. Clusters are then
     of any shape, where centres and a random start find round ones.
     """
-    seen = _seen_by_graph(batches, n_clusters, random_state, n_neighbours)
+    seen = _seen_by_graph(batches, n_clusters, random_state, neighbours)
     if seen is None:
         return kmeans_labels(batches, n_clusters, random_state)
     return _looked_at(batches, KNeighborsClassifier(1).fit(*seen).predict)
+
+
+def nearest_labels(
+    batches: Batches, n_clusters: int, random_state: np.random.RandomState
+) -> NDArray[np.int32]:
+    """Return labels (n,) by spectral clustering of the graph of few neighbours."""
+    few = range(FEWEST_NEIGHBOURS, MOST_NEIGHBOURS + 1)
+    return spectral_labels(batches, n_clusters, random_state, few)
 
 
 def centred_labels(
@@ -147,14 +157,14 @@ def _seen_by_graph(
     batches: Batches,
     n_clusters: int,
     random_state: np.random.RandomState,
-    n_neighbours: int = NEIGHBOURS,
+    neighbours: Sequence[int] = (NEIGHBOURS,),
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
     """Return a sample of the rows and its spectral labels, if they are enough."""
     size = max(SPECTRAL_ROWS, SPECTRAL_ROWS_PER_CLUSTER * n_clusters)
     rows = sample_rows(batches, size, random_state)
-    if not has_graph(rows, n_clusters, n_neighbours):
+    if not has_graph(rows, n_clusters, neighbours[0]):
         return None
-    return rows, spectral_model(rows, n_clusters, random_state, n_neighbours).labels_
+    return rows, spectral_model(rows, n_clusters, random_state, neighbours).labels_
 
 
 def has_graph(
@@ -189,9 +199,9 @@ def spectral_model(
     rows: NDArray[np.floating] | sparse.csr_matrix,
     n_clusters: int,
     random_state: np.random.RandomState,
-    n_neighbours: int = NEIGHBOURS,
+    neighbours: Sequence[int] = (NEIGHBOURS,),
 ) -> GraphClusters:
-    """Return clusters of the graph of neighbours of rows.
+    """Return clusters of the graph of neighbours of rows, of each so many.
 
     Those of `SpectralClustering`, which factorises the graph: of rows in many
     directions, whose graph has no narrow places, that takes nearly all of its time.
@@ -200,8 +210,7 @@ def spectral_model(
     place = places(rows)
     different = np.unique(place, return_index=True)[1]
     once = rows[different].astype(np.float64)
-    near = kneighbors_graph(once, n_neighbours, include_self=True)
-    graph = 0.5 * (near + near.T)
+    graph = graph_of(once, n_clusters, neighbours)
     before = random_state.get_state()
     slowest = _slowest(graph, n_clusters, random_state)
     with warnings.catch_warnings():  # of a graph in parts: the better
@@ -218,6 +227,29 @@ def spectral_model(
     return GraphClusters(labels[place], graph, different)
 
 
+def graph_of(
+    rows: NDArray[np.float64] | sparse.csr_matrix,
+    n_clusters: int,
+    neighbours: Sequence[int] = (NEIGHBOURS,),
+) -> sparse.csr_matrix:
+    """Return the graph of neighbours of rows that differ, of each so many.
+
+    Of some numbers the first that leaves it in no more parts than clusters, or the
+    last: of more parts, chance says which are joined.
+    """
+    for n in neighbours:
+        near = kneighbors_graph(rows, n, include_self=True)
+        graph = 0.5 * (near + near.T)
+        if n in (neighbours[-1], rows.shape[0]) or n_parts(graph) <= n_clusters:
+            break
+    return graph
+
+
+def n_parts(graph: sparse.csr_matrix) -> int:
+    """Return how many parts a graph falls into."""
+    return int(connected_components(graph, directed=False)[0])
+
+
 def _slowest(
     graph: sparse.csr_matrix, n: int, random_state: np.random.RandomState
 ) -> NDArray[np.float64] | None:
@@ -229,7 +261,7 @@ def _slowest(
     in parts, for iterations find one vector of each eigenvalue, and the parts share
     one; nor where they do not converge.
     """
-    if connected_components(graph, directed=False)[0] > 1:
+    if n_parts(graph) > 1:
         return None
     matrix, root = laplacian(graph, normed=True, return_diag=True)
     # All eigenvalues are between 0 and 2. Turned around, the first are the largest, and
@@ -446,7 +478,7 @@ STARTS = {
     "round": Start(kmeans_labels, held=20.0, keeps_sizes=True),
     "centres": Start(centred_labels, held=20.0, keeps_sizes=True),
     "spectral": Start(spectral_labels),
-    "nearest": Start(partial(spectral_labels, n_neighbours=FEW_NEIGHBOURS)),
+    "nearest": Start(nearest_labels),
     "parts": Start(spectral_labels, held=100.0),
     "mixture": Start(mixture_probabilities, held=20.0),
     "uneven": Start(uneven_probabilities, held=20.0, keeps_sizes=True),

@@ -32,8 +32,10 @@ from skmixae.training import (
     train,
 )
 from skmixae.training.initialisation import (
+    graph_of,
     has_graph,
     kmeans_labels,
+    n_parts,
     places,
     spectral_model,
 )
@@ -252,6 +254,28 @@ def test_rows_of_few_places_have_no_graph():
     rows = np.repeat(np.eye(10), 90, axis=0)
     assert not has_graph(rows, 2)
     assert has_graph(rows + np.random.default_rng(0).normal(size=rows.shape), 2)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 4, 20])
+def test_of_few_neighbours_as_many_are_taken_as_keep_the_graph_together(n_clusters):
+    # Twenty groups of seven rows, five beside one another in each of four clusters.
+    group = np.repeat(np.arange(20), 7)
+    places = 40.0 * (group // 5) + group % 5
+    rows = np.c_[places, np.random.default_rng(0).normal(0, 0.1, 140)]
+    parts = [n_parts(graph_of(rows, n_clusters, [n])) for n in range(5, 60)]
+    enough = next(n for n in range(5, 60) if parts[n - 5] <= n_clusters)
+    found = graph_of(rows, n_clusters, range(5, 60))
+    assert (found != graph_of(rows, n_clusters, [enough])).nnz == 0
+    assert n_parts(graph_of(rows, n_clusters, range(2, 5))) == parts[0] == 20
+    few = spectral_model(rows, 4, np.random.RandomState(0), range(5, 21)).labels_
+    assert adjusted_rand_score(group // 5, few) == 1
+    fewest = spectral_model(rows, 4, np.random.RandomState(0), [5]).labels_
+    assert adjusted_rand_score(group // 5, fewest) < 0.9
+
+
+def test_a_graph_of_few_rows_has_no_more_neighbours_than_rows():
+    rows = np.array([0.0, 1.0, 2.0, 3.0, 100.0, 101.0, 102.0, 103.0])[:, None]
+    assert n_parts(graph_of(rows, 1, range(2, 20))) == 1
 
 
 def test_a_graph_of_fewer_neighbours_needs_fewer_rows():
