@@ -688,10 +688,10 @@ class MixAEClustering(
         The first chunk says what rows are, how they are whitened and where training
         starts: it is asked as ``init`` says, and what it shows is learned before the
         first pass. To ``init="auto"`` fewer than ten rows for each cluster show
-        nothing, and the start is random, as it is of images. Rows of later chunks are
-        not held to the start. How experts to spare are merged is asked of the last 500
-        rows for each expert; after `fit`, the clusters that it found count as so many
-        rows as it had. After 300 steps, 1000 of images or series, warnings say
+        nothing, and the start is random, as it is of images in at most 15 clusters.
+        Rows of later chunks are not held to the start. How experts to spare are merged
+        is asked of the last 500 rows for each expert; after `fit`, the clusters that it
+        found count as so many rows as it had. After 300 steps, 1000 of images or series, warnings say
         what has gone wrong, as those of `fit` do, and again where that is another: they
         are of 100 rows for each cluster, then of the next 200, 400 and so on.
         ``start_weight``, ``n_init``, ``learning_rate_decay``,

@@ -181,9 +181,9 @@ def _set_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         _check_indicators(y_pred, "y_pred"),
     )
     check_consistent_length(true, found)
-    # Where one of two says yes and the other no, all others being equal.
-    apart = found.sum(0)[:, None] + true.sum(0) - 2 * found.T @ true
-    cluster, its_class = linear_sum_assignment(apart)
+    # The map that agrees most often is that of most ones in common: how many ones each
+    # cluster and each class has is the same under all, with a partner or without.
+    cluster, its_class = linear_sum_assignment(found.T @ true, maximize=True)
     n_classes = true.shape[1] + found.shape[1]  # those without a partner stay alone
     named = np.zeros((2, len(true), n_classes), dtype=np.int64)
     named[0, :, : true.shape[1]] = true

@@ -9,6 +9,8 @@ from scipy.cluster.hierarchy import is_valid_linkage
 from scipy.sparse import coo_array
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmixae import MixAEClustering
 from skmixae.metrics import hungarian_accuracy_score
@@ -19,6 +21,7 @@ from skmixae.plotting import (
     ExpertTreeDisplay,
     LatentMapDisplay,
     OutlierDisplay,
+    TrainingHistoryDisplay,
 )
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -103,7 +106,51 @@ def test_display_of_nothing_fitted_or_without_matplotlib_is_refused(
         display.from_estimator(model, *arguments)
 
 
+EVERY = [*DISPLAYS, ClusterSamplesDisplay, TrainingHistoryDisplay]
+
+
+@pytest.mark.parametrize("steps", [[], ["passthrough"], [StandardScaler()]])
+@pytest.mark.parametrize("display", EVERY)
+def test_display_of_a_pipeline_is_that_of_its_last_step(display, steps):
+    X, _ = make_blobs(60, 2, centers=2, random_state=0)
+    model = MixAEClustering(2, n_experts=4, max_epochs=2, random_state=0)
+    pipeline = make_pipeline(*steps, model)
+    with pytest.raises(NotFittedError):
+        display.from_estimator(pipeline, X)
+    pipeline.fit(X)
+    scales = steps and steps != ["passthrough"]
+    reached = StandardScaler().fit_transform(X) if scales else X
+    shown = display.from_estimator(pipeline, X), display.from_estimator(model, reached)
+    pixels = [bytes(d.figure_.canvas.print_to_buffer()[0]) for d in shown]
+    assert pixels[0] == pixels[1]
+
+
+@pytest.mark.parametrize("n_features", [2, 3])
+@pytest.mark.parametrize("display", EVERY)
+def test_display_takes_booleans(display, n_features):
+    rows = np.random.default_rng(0).random((60, n_features)) < 0.5
+    model = MixAEClustering(2, max_epochs=2, random_state=0).fit(rows)
+    display.from_estimator(model, rows).figure_.draw_without_rendering()
+
+
 # -- clusters and classes ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("long", ["class", "cluster", "neither"])
+def test_matrix_has_room_for_the_names(long):
+    names = np.array(["comp.os.ms-windows.misc", "MMMMMMMMMMMMMMMMMMMMMMMM", "b"])
+    classes = names if long == "class" else np.array(["a", "b", "c"])
+    clusters = names if long == "cluster" else np.array([0, 1, 2])
+    which = np.arange(12) % 3
+    shown = ClusterClassDisplay.from_predictions(classes[which], clusters[which])
+    figure, axes = shown.figure_, (shown.ax_.xaxis, shown.ax_.yaxis)
+    figure.draw_without_rendering()
+    for axis in axes:
+        for text in (axis.label, *axis.get_ticklabels()):
+            box = text.get_window_extent()
+            assert min(box.x0, box.y0) > 0
+    if long == "neither":
+        assert figure.get_size_inches()[0] < 3
 
 
 def test_matrix_outlines_what_the_accuracy_counts():
@@ -167,6 +214,18 @@ def test_map_shows_some_rows_the_same_each_time(method):
     assert numbers == set(one.labels.tolist())
 
 
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+@pytest.mark.parametrize("case", ["all alike", "one latent", "one row"])
+def test_map_is_drawn_of_what_has_no_plane(case, method):
+    X = np.ones((60, 3)) if case == "all alike" else np.arange(60.0).reshape(-1, 1)
+    k = 1 if case == "one latent" else 2
+    model = MixAEClustering(k, max_epochs=2, latent_dim=1, random_state=0).fit(X)
+    shown = X[:1] if case == "one row" else X
+    points = LatentMapDisplay.from_estimator(model, shown, method=method).points
+    assert points.shape == (len(shown), 2)
+    assert np.isfinite(points).all()
+
+
 @pytest.mark.parametrize(
     "options", [{"method": "umap"}, {"n_samples": 0}, {"n_samples": 2.5}]
 )
@@ -202,6 +261,20 @@ def test_experts_of_a_cluster_stand_together_in_a_frame():
         ]
     )
     assert is_valid_linkage(linkage)
+
+
+def test_merges_stand_at_what_they_took_or_what_those_below_them_did():
+    children = np.array([[0, 1], [2, 3], [4, 5], [6, 7]])
+    display = ExpertTreeDisplay(
+        children=children, distances=np.array([0.5, 0.1, 0.2, 0.3]),
+        clusters=np.array([0, 0, 1, 1, 2]), affinity=np.eye(5),
+    ).plot()  # fmt: skip
+    # Expert 4 joins the first pair, and both others that: 0.5 is below, 0.1 is not.
+    heights = [line.get_xdata()[1] for line in display.axes_[0].lines]
+    assert heights == [0.5, 0.1, 0.5, 0.5]
+    ends = [line.get_xdata()[[0, -1]].tolist() for line in display.axes_[0].lines]
+    assert ends == [[0, 0], [0, 0], [0, 0.5], [0.1, 0.5]]
+    assert display.axes_[0].get_xlim()[0] > 0.5
 
 
 # -- outliers ----------------------------------------------------------

@@ -332,6 +332,34 @@ def test_map_of_sets_is_the_best_of_all(seed):
     assert hungarian_accuracy_score(true, found) == pytest.approx(accuracy)
 
 
+@pytest.mark.parametrize(("n_classes", "n_clusters"), [(2, 4), (3, 4), (4, 3)])
+@pytest.mark.parametrize("seed", range(20))
+def test_map_of_sets_is_the_best_of_all_where_some_have_no_partner(
+    n_classes, n_clusters, seed
+):
+    rng = np.random.RandomState(seed)
+    true = rng.randint(2, size=(12, n_classes))
+    found = rng.randint(2, size=(12, n_clusters)) * (np.arange(n_clusters) > 0)
+    n = n_classes + n_clusters  # each class and each cluster may stay alone
+    padded = np.pad(true, ((0, 0), (0, n_clusters)))
+    agreements = {}
+    for places in map(list, permutations(range(n), n_clusters)):
+        named = np.zeros_like(padded)
+        named[:, places] = found
+        right = (named == padded).all(1).mean()
+        agreements.setdefault((named == padded).sum(), set()).add(right)
+    best = agreements[max(agreements)]
+    assert any(
+        hungarian_accuracy_score(true, found) == pytest.approx(one) for one in best
+    )
+
+
+def test_sets_of_one_class_each_have_the_accuracy_of_their_labels():
+    true, found = np.array([0, 2, 0, 1]), np.array([2, 0, 3, 2])
+    sets = np.eye(3, dtype=int)[true], np.eye(4, dtype=int)[found]
+    assert hungarian_accuracy_score(*sets) == hungarian_accuracy_score(true, found)
+
+
 def test_clusters_and_classes_without_a_partner_count_as_errors():
     true = np.array([[1, 0], [0, 1], [1, 1]])
     more = np.c_[true, [0, 0, 1]]

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from .figure import BLUE, FONT, INK, import_pyplot, new_axes
-from .rows import belonging
+from .rows import at_the_end, belonging
 
 # Inches of a cluster's line and of the axis of certainties.
 _LINE, _WIDTH = 0.24, 4.5
@@ -92,7 +91,7 @@ class CertaintyDisplay:
             If matplotlib is not installed.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        estimator, X = at_the_end(estimator, X)
         each = zip(*(part.T for part in belonging(estimator, X)), strict=True)
         certainties = [assignment[belongs] for assignment, belongs in each]
         return cls(certainties=certainties).plot(ax=ax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ FONT = 8
 MARKERS = 12
 # Inches around axes: left and below for names and numbers, right, above for a title.
 _LEFT, _BELOW, _RIGHT, _ABOVE = 0.95, 0.75, 0.3, 0.35
+# Inches that an axis' own name and its ticks take, and points of an inch.
+_NAME_OF_AXIS, _POINTS = 0.4, 72
 
 
 def import_pyplot(caller: str) -> Any:
@@ -29,12 +32,26 @@ def import_pyplot(caller: str) -> Any:
     return plt
 
 
-def new_axes(plt: Any, width: float, height: float) -> Any:
-    """Return axes of a size in inches in a figure of its own."""
-    whole = _LEFT + width + _RIGHT, _BELOW + height + _ABOVE
+def new_axes(
+    plt: Any, width: float, height: float, *, left: float = 0.0, below: float = 0.0
+) -> Any:
+    """Return axes of a size in inches in a figure of its own.
+
+    With so much room at least to the left and below.
+    """
+    left, below = max(left, _LEFT), max(below, _BELOW)
+    whole = left + width + _RIGHT, below + height + _ABOVE
     figure = plt.figure(figsize=whole)
-    corner = _LEFT / whole[0], _BELOW / whole[1]
+    corner = left / whole[0], below / whole[1]
     return figure.add_axes((*corner, width / whole[0], height / whole[1]))
+
+
+def room_for(names: Iterable[Any]) -> float:
+    """Return the inches that the longest of some names takes beside an axis, named."""
+    from matplotlib.textpath import TextPath
+
+    widths = [TextPath((0, 0), str(n), size=FONT).get_extents().width for n in names]
+    return max(widths) / _POINTS + _NAME_OF_AXIS
 
 
 def shades(n: int) -> NDArray[Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from .figure import (
     BLUE,
@@ -19,6 +18,7 @@ from .figure import (
     import_pyplot,
     shades,
 )
+from .rows import at_the_end
 
 
 class TrainingHistoryDisplay:
@@ -73,8 +73,8 @@ class TrainingHistoryDisplay:
 
         Parameters
         ----------
-        estimator : MixAEClustering
-            Fitted.
+        estimator : MixAEClustering or Pipeline
+            Fitted; of a pipeline the last step, with rows as they reach it.
         X : None
             Ignored: there so that all displays can be called alike.
         ax : matplotlib Axes, default=None
@@ -91,7 +91,7 @@ class TrainingHistoryDisplay:
             If matplotlib is not installed.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        estimator, _ = at_the_end(estimator)
         return cls(history=estimator.history_).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> TrainingHistoryDisplay:

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import _num_samples
 
 from .figure import FONT, INK, import_pyplot, new_axes, shades
-from .rows import check_number, sliceable
+from .rows import at_the_end, check_number, sliceable
 
 _METHODS = ("pca", "tsne")
 # Clusters next to one another in number differ in shape as well as in shade.
@@ -83,8 +83,8 @@ class LatentMapDisplay:
 
         Parameters
         ----------
-        estimator : MixAEClustering
-            Fitted.
+        estimator : MixAEClustering or Pipeline
+            Fitted; of a pipeline the last step, with rows as they reach it.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
         method : {"pca", "tsne"}, default="pca"
@@ -109,7 +109,7 @@ class LatentMapDisplay:
             If ``method`` or ``n_samples`` is not one of the above.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        estimator, X = at_the_end(estimator, X)
         if method not in _METHODS:
             raise ValueError(f"method must be one of {list(_METHODS)}; got {method!r}.")
         check_number(n_samples)
@@ -165,13 +165,16 @@ class LatentMapDisplay:
 def _in_the_plane(
     latents: NDArray[Any], method: str, rng: np.random.RandomState
 ) -> NDArray[Any]:
-    """Return points (n, 2) of latents (n, d); of one dimension the second is zero."""
+    """Return points (n, 2) of latents (n, d); of one dimension the second is zero.
+
+    Where all are the same, so are the points.
+    """
     n, d = latents.shape
-    if method == "tsne" and n > 3:
+    if not np.ptp(latents, axis=0).any():  # of which t-SNE ends the process
+        return np.zeros((n, 2))
+    if method == "tsne" and n > 3 and d > 1:
         perplexity = min(30.0, (n - 1) / 3)
         return TSNE(perplexity=perplexity, random_state=rng).fit_transform(latents)
-    if n == 1:
-        return np.zeros((1, 2))
     size = min(2, d)
     points = PCA(size, random_state=rng).fit_transform(latents)
     return np.pad(points, ((0, 0), (0, 2 - size)))

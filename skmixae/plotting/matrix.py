@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import cluster_class_matrix
-from .figure import FONT, INK, VERMILION, import_pyplot, new_axes
+from .figure import FONT, INK, VERMILION, import_pyplot, new_axes, room_for
 
 # Cells in a line up to which counts are written into them; inches of a cell with one,
 # and of one without.
@@ -154,7 +154,10 @@ class ClusterClassDisplay:
         written = max(n_clusters, n_classes) <= _WRITTEN
         if ax is None:
             cell = _CELL if written else _SMALL_CELL
-            ax = new_axes(plt, cell * n_classes, cell * n_clusters)
+            ax = new_axes(
+                plt, cell * n_classes, cell * n_clusters,
+                left=room_for(self.clusters), below=room_for(self.classes),
+            )  # fmt: skip
         self.ax_, self.figure_ = ax, ax.figure
         shares = self.matrix / np.maximum(self.matrix.sum(1, keepdims=True), 1)
         ax.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")

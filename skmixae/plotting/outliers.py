@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted
 
 from .blocks import Grid, default_n_samples, look_of
 from .figure import BLUE, FONT, VERMILION, import_pyplot, new_axes
-from .rows import check_number, dense, row_shape, sliceable
+from .rows import at_the_end, check_number, dense, row_shape, sliceable
 
 # Inches of the histogram, and between it and the rows; bins in it.
 _WIDTH, _GAP, _BINS = 2.6, 0.75, 40
@@ -93,8 +92,8 @@ class OutlierDisplay:
 
         Parameters
         ----------
-        estimator : MixAEClustering
-            Fitted.
+        estimator : MixAEClustering or Pipeline
+            Fitted; of a pipeline the last step, with rows as they reach it.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows.
         n_samples : int, default=None
@@ -118,7 +117,7 @@ class OutlierDisplay:
             If ``n_samples`` is not one of the above.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        estimator, X = at_the_end(estimator, X)
         shape, image = row_shape(estimator)
         if n_samples is None:
             n_samples = min(20, default_n_samples(shape, image))

@@ -8,8 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from .._parameters import is_image
+
+
+def at_the_end(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """Return the estimator that a pipeline ends in, and X as it reaches that.
+
+    Anything else, which must be fitted, too, is returned as it is.
+    """
+    check_is_fitted(estimator)
+    if not isinstance(estimator, Pipeline):
+        return estimator, X
+    if X is not None and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return estimator[-1], X
 
 
 def row_shape(estimator: Any) -> tuple[tuple[int, ...], bool]:
@@ -36,8 +51,9 @@ def sliceable(X: Any) -> Any:
 
 
 def dense(rows: Any) -> NDArray[Any]:
-    """Return rows as an array."""
-    return rows.toarray() if issparse(rows) else np.asarray(rows)
+    """Return rows as an array of numbers, which booleans are not."""
+    values = rows.toarray() if issparse(rows) else np.asarray(rows)
+    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def check_number(n_samples: Any) -> None:

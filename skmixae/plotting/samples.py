@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .blocks import Grid, Look, default_n_samples, leave_empty, look_of
 from .figure import import_pyplot
-from .rows import belonging, check_number, dense, row_shape, sliceable
+from .rows import at_the_end, belonging, check_number, dense, row_shape, sliceable
 
 _SELECTIONS = ("spread", "certain", "random")
 
@@ -105,8 +104,8 @@ class ClusterSamplesDisplay:
 
         Parameters
         ----------
-        estimator : MixAEClustering
-            Fitted.
+        estimator : MixAEClustering or Pipeline
+            Fitted; of a pipeline the last step, with rows as they reach it.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows to choose from, those of the fit or others.
         n_samples : int, default=None
@@ -136,7 +135,7 @@ class ClusterSamplesDisplay:
             If ``n_samples`` or ``selection`` is not one of the above.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        estimator, X = at_the_end(estimator, X)
         if selection not in _SELECTIONS:
             raise ValueError(
                 f"selection must be one of {list(_SELECTIONS)}; got {selection!r}."

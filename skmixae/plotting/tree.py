@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from .figure import BLUE, FONT, VERMILION, import_pyplot, new_axes
+from .rows import at_the_end
 
 # Inches of an expert's line, and of the tree.
 _LINE, _TREE = 0.2, 2.4
@@ -18,11 +18,12 @@ class ExpertTreeDisplay:
     """Experts to spare: the tree of their merging, and how much they share rows.
 
     On the left the tree, whose merges stand at what they took from the information that
-    clusters carry about changed rows (``expert_distances_``); where it is cut, the
-    clusters begin. On the right the affinity: of the rows of an expert (a line), how
-    much of their probability another (a column) has, from white for none to black for
-    all of it. Experts of one cluster are framed. With one expert for each cluster there
-    is no tree, and experts are in the order of their clusters.
+    clusters carry about changed rows (``expert_distances_``), or at what the dearest of
+    those that they join took, if that is more; where it is cut, the clusters begin. On
+    the right the affinity: of the rows of an expert (a line), how much of their
+    probability another (a column) has, from white for none to black for all of it.
+    Experts of one cluster are framed. With one expert for each cluster there is no
+    tree, and experts are in the order of their clusters.
 
     Create it with :meth:`from_estimator`.
 
@@ -81,8 +82,8 @@ class ExpertTreeDisplay:
 
         Parameters
         ----------
-        estimator : MixAEClustering
-            Fitted.
+        estimator : MixAEClustering or Pipeline
+            Fitted; of a pipeline the last step, with rows as they reach it.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows by which the affinity is measured.
         ax : matplotlib Axes, default=None
@@ -99,7 +100,7 @@ class ExpertTreeDisplay:
             If matplotlib is not installed.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_is_fitted(estimator)
+        estimator, X = at_the_end(estimator, X)
         assignment = estimator.predict_expert_proba(X).astype(np.float64)  # (n, m)
         shared = assignment.T @ assignment
         usage = np.maximum(assignment.sum(0), np.finfo(float).tiny)
@@ -158,21 +159,21 @@ class ExpertTreeDisplay:
                 style="italic", color="0.4",
             )  # fmt: skip
             return np.argsort(self.clusters, kind="stable")
-        # A merge that takes less than one before it would be drawn backwards.
-        heights = np.maximum.accumulate(self.distances)
         order = _leaves(self.children, m)
         places = np.append(np.argsort(order).astype(float), np.zeros(m - 1))
-        ends = np.append(np.zeros(m), heights)
+        ends = np.append(np.zeros(m), self.distances)
         cut = m - len(np.unique(self.clusters))  # so many merges make the clusters
         for i, (a, b) in enumerate(self.children):
             places[m + i] = (places[a] + places[b]) / 2
+            # One that takes less than those that it joins would be drawn backwards.
+            end = ends[m + i] = max(ends[m + i], ends[a], ends[b])
             ax.plot(
-                [ends[a], heights[i], heights[i], ends[b]],
+                [ends[a], end, end, ends[b]],
                 [places[a], places[a], places[b], places[b]],
                 color=BLUE if i < cut else "0.6", linewidth=2.0 if i < cut else 1.0,
                 solid_joinstyle="miter",
             )  # fmt: skip
-        ax.set_xlim(heights[-1] * 1.05 or 1.0, 0)
+        ax.set_xlim(ends.max() * 1.05 or 1.0, 0)
         ax.set_xlabel("taken by the merge, nats", fontsize=FONT)
         ax.set_title("thick: within a cluster", fontsize=FONT, loc="left")
         return order
