@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from threading import Lock
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from .network import MixtureOfAutoencoders, subsets
 from .objective.mixture import OTHERS, MixtureObjective, Parts, weigh
 from .objective.terms import experts_of
 from .training import (
+    ONE_AT_A_TIME,
     STARTS,
     Agglomeration,
     Batches,
@@ -41,8 +41,6 @@ from .training import (
 
 # Share of the epochs that a start from labels or probabilities is learned in.
 TEACHING_SHARE = 0.1
-# Starts silence warnings and hold back threads, which all threads of Python share.
-_ONE_STARTS = Lock()
 
 
 def fit_once(
@@ -66,11 +64,11 @@ def fit_once(
     try:
         with own_randomness(seed, problem):
             fit.train()
+        return fit.conclude()
     except BaseException as error:
         fit.note(getattr(error, "training_run", TrainingRun()))
         error.candidate = fit.salvage()  # type: ignore[attr-defined]
         raise
-    return fit.conclude()
 
 
 class _Fit:
@@ -199,7 +197,7 @@ def find_start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:
             members = subsets(spec.n_experts, spec.n_active).numpy()
             start = subset_labels(batches, members, rng)
         else:
-            with _ONE_STARTS:
+            with ONE_AT_A_TIME:
                 start = STARTS[start].find(batches, spec.n_experts, rng)
     return as_probabilities(start, spec.n_members)
 
@@ -243,12 +241,16 @@ def conclude(
     inference = Inference(
         network, batches.scaling, objective.reconstruction, tree.clusters
     )
+    order = np.arange(problem.spec.n_experts)
     if not keep_names:
         order, tree = _named(problem, inference.sizes(batches), tree)
-        network.permute_experts(torch.from_numpy(order).to(problem.device))
-        run.history = [r._replace(usage=r.usage[order]) for r in run.history]
-        inference.clusters = tree.clusters
-    survey = inference.survey(batches)
+    _reorder(network, run, order)
+    inference.clusters = tree.clusters
+    try:
+        survey = inference.survey(batches)
+    except BaseException:  # who asks again finds all as it was
+        _reorder(network, run, np.argsort(order))
+        raise
     usage = np.bincount(tree.clusters, weights=survey.usage).astype(np.float32)
     balance = objective.balance(
         torch.from_numpy(usage[None]).to(problem.device), n_rows=len(batches)
@@ -268,6 +270,15 @@ def conclude(
         )
     start = None if keep_names else problem.start_name
     return Candidate(inference, moments, run, survey, total, tree, start)
+
+
+def _reorder(
+    network: MixtureOfAutoencoders, run: TrainingRun, order: NDArray[np.intp]
+) -> None:
+    """Put the experts of a network, and those of its history, in an order."""
+    device = next(network.parameters()).device
+    network.permute_experts(torch.from_numpy(order).to(device))
+    run.history = [r._replace(usage=r.usage[order]) for r in run.history]
 
 
 def merge_experts(

@@ -58,6 +58,7 @@ from .training import (
     TrainingRun,
     conversion_between,
     converted_rows,
+    gradients,
 )
 
 # Fitted attributes, which an error in fit leaves as they were: those of a file, which
@@ -66,12 +67,14 @@ _FITTED = {"module_", *FITTED}
 # Where a warning comes from is not within these.
 _LIBRARIES = ("skmixae.", "sklearn.")
 # Numbers are taken in the type that they have, and cast a batch at a time.
-_DTYPES = [
+_NATIVE: list[Any] = [
     np.float64,  # what lists become
     np.float32,
     np.float16,
     *(np.dtype(c).type for c in "bhilqBHILQ?"),
 ]
+# Those whose bytes are in the other order, too, as files may have them.
+_DTYPES = [*_NATIVE, *(np.dtype(one).newbyteorder("S") for one in _NATIVE)]
 
 
 def _has_prior(estimator: MixAEClustering) -> bool:
@@ -623,7 +626,7 @@ class MixAEClustering(
             If a term of the objective is no longer finite. The weights of the best
             epoch are kept, where there was one; so they are on an interrupt.
         """
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(), gradients():
             warm = self.warm_start and hasattr(self, "module_")
             rows = self._check_rows(X, reset=not warm, least=2)
             self._check_enough(rows)
@@ -691,9 +694,10 @@ class MixAEClustering(
         nothing, and the start is random, as it is of images in at most 15 clusters.
         Rows of later chunks are not held to the start. How experts to spare are merged
         is asked of the last 500 rows for each expert; after `fit`, the clusters that it
-        found count as so many rows as it had. After 300 steps, 1000 of images or series, warnings say
-        what has gone wrong, as those of `fit` do, and again where that is another: they
-        are of 100 rows for each cluster, then of the next 200, 400 and so on.
+        found count as so many rows as it had. After 300 steps, 1000 of images or
+        series, warnings say what has gone wrong, as those of `fit` do, and again where
+        that is another: they are of 100 rows for each cluster, then of the next 200,
+        400 and so on.
         ``start_weight``, ``n_init``, ``learning_rate_decay``,
         ``validation_fraction`` and what stops `fit` early have no meaning here.
 
@@ -719,7 +723,7 @@ class MixAEClustering(
             If a term of the objective is no longer finite. The weights from before the
             chunk are kept.
         """
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(), gradients():
             self._validate_params()  # scikit-learn does so for the first chunk alone
             first = not hasattr(self, "module_")
             rows = self._check_rows(X, reset=first)
@@ -974,7 +978,8 @@ class MixAEClustering(
         Returns
         -------
         rows : ndarray of shape (n_samples, n_features), float32
-            In the units of the data.
+            In the units of the data. Rows that are read as ``directions`` have no
+            lengths of their own there.
         """
         inference, rows = self._look(X)
         return inference.reconstruct(rows)
@@ -1115,7 +1120,8 @@ class MixAEClustering(
         if "module_" in state:
             tensors = state.pop("module_").state_dict()
             state["_module_arrays"] = {k: v.cpu().numpy() for k, v in tensors.items()}
-            state["_network_spec"] = asdict(state["_network_spec"])
+            # A factory, which may be a dataclass, stays what it is.
+            state["_network_spec"] = dict(vars(state["_network_spec"]))
             state["_moments"] = asdict(state["_moments"])
         return state
 

@@ -64,6 +64,7 @@ from .objective import (
 )
 from .objective.schedule import Constant
 from .training import (
+    ONE_AT_A_TIME,
     Batches,
     Evidence,
     Moments,
@@ -376,7 +377,7 @@ def resolve_problem(
     device = resolve_device(e.device)
     balance = resolve_balancing(
         e, network, None if goes_on else start,
-        kept=crowded or starts.tell_sizes, is_chunk=is_chunk,
+        kept=starts.tell_sizes or (crowded and not goes_on), is_chunk=is_chunk,
     )  # fmt: skip
     return Problem(
         spec=network,
@@ -550,15 +551,16 @@ def choose_starts(
     may_be_one_each = e.n_experts in ("auto", None, k)
     one_each = says_something_of_each_cluster(e, "auto")
     n_experts = resolve_experts(e.n_experts, k, len(rows), one_each=one_each)
-    return automatic_starts(
-        None if moments.axes is None else rows.n_features,
-        scaling.n_coordinates,
-        Evidence(batches, k),
-        counts=moments.directions,
-        words=moments.lowest >= 0,
-        one_each=may_be_one_each,
-        spare=n_experts > k,
-    )
+    with ONE_AT_A_TIME:
+        return automatic_starts(
+            None if moments.axes is None else rows.n_features,
+            scaling.n_coordinates,
+            Evidence(batches, k),
+            counts=moments.directions,
+            words=moments.lowest >= 0,
+            one_each=may_be_one_each,
+            spare=n_experts > k,
+        )
 
 
 def choose_stream_start(

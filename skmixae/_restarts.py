@@ -88,10 +88,13 @@ class Restarts:
         n = self._n_at_once(first)
         with fed_threads(self.problem.work(first)):
             outcomes = self._side_by_side(n) if n > 1 else self._in_turn(first)
-            for outcome in outcomes:
-                candidate, error = outcome.candidate, outcome.error
-                if candidate and candidate.objective + outcome.handicap < lowest:
-                    best, lowest = candidate, candidate.objective + outcome.handicap
+            try:
+                for outcome in outcomes:
+                    candidate, error = outcome.candidate, outcome.error
+                    if candidate and candidate.objective + outcome.handicap < lowest:
+                        best, lowest = candidate, candidate.objective + outcome.handicap
+            except BaseException as between:  # two restarts
+                error = between
         if best is None:
             raise error  # type: ignore[misc]
         return best, error

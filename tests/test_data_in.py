@@ -279,3 +279,25 @@ def test_memory_for_a_memory_map_does_not_grow_with_its_rows(tmp_path):
     grown = (n_rows - n_rows // 8) * 256 / 2**20  # MiB of rows more
     assert many - few < grown / 4
     assert many < path.stat().st_size / 2**20
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+def test_bytes_may_be_in_the_other_order(dtype):
+    rows = (10 * X).astype(dtype)
+    other = rows.astype(rows.dtype.newbyteorder("S"))
+    model, expected = small().fit(other), small().fit(rows)
+    assert_same_fit(model, other, expected, rows)
+
+
+def test_a_memory_map_in_the_other_order_is_not_read_whole(tmp_path):
+    rows = np.zeros((20_000, 64), ">f4")
+    rows[:] = np.random.default_rng(0).normal(size=rows.shape)
+    rows.tofile(tmp_path / "rows")
+    mapped = np.memmap(tmp_path / "rows", ">f4", "r").reshape(rows.shape)
+    model = small(max_epochs=1, batch_size=1000)
+    tracemalloc.start()
+    checked = model._check_rows(mapped, reset=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.shares_memory(checked.array, mapped)
+    assert peak < rows.nbytes / 2

@@ -22,9 +22,11 @@ from torch import nn
 
 import skmixae._fitting
 from skmixae import MixAEClustering
+from skmixae._callbacks import FitMonitor
 from skmixae._parameters import resolve_epochs, resolve_experts
 from skmixae._parameters.starts import MANY_CLUSTERS
 from skmixae._problem import resolve_moments, resolve_problem
+from skmixae.inference import Inference
 from skmixae.metrics import hungarian_accuracy_scorer
 from skmixae.objective import schedule
 from skmixae.training import Rows, TrainingDiverged
@@ -1069,6 +1071,94 @@ def test_interrupted_before_anything_was_learned_leaves_all_as_it_was(monkeypatc
     with pytest.raises(KeyboardInterrupt):
         unfitted.fit(X)
     assert not hasattr(unfitted, "module_")
+
+
+@quiet
+@pytest.mark.parametrize("n_experts", [None, "auto"])
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_interrupted_when_all_was_learned_keeps_it(monkeypatch, n_experts, n_init):
+    uninterrupted = small(max_epochs=4, n_experts=n_experts, n_init=n_init).fit(X)
+    survey, surveyed = Inference.survey, []
+
+    def breaking(self, rows):
+        surveyed.append(self)
+        if len(surveyed) == n_init:
+            raise KeyboardInterrupt
+        return survey(self, rows)
+
+    monkeypatch.setattr(Inference, "survey", breaking)
+    model = small(max_epochs=4, n_experts=n_experts, n_init=n_init)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert_array_equal(model.labels_, model.predict(X))
+    assert_array_equal(model.labels_, uninterrupted.labels_)
+    assert_array_equal(
+        model.history_["expert_share"], uninterrupted.history_["expert_share"]
+    )
+    assert model.objective_ == uninterrupted.objective_
+
+
+@quiet
+@pytest.mark.usefixtures("one_thread")
+def test_interrupted_between_restarts_keeps_the_best_so_far(monkeypatch):
+    end_restart, ended = FitMonitor.end_restart, []
+
+    def breaking(self, *args):
+        ended.append(args)
+        if len(ended) == 2:
+            raise KeyboardInterrupt
+        return end_restart(self, *args)
+
+    monkeypatch.setattr(FitMonitor, "end_restart", breaking)
+    model = small(max_epochs=4, n_init=3)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert len(ended) == 2
+    assert model.objective_ == min(objective for objective, _ in ended)
+    assert_array_equal(model.labels_, model.predict(X))
+
+
+@quiet
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_it_learns_where_torch_is_told_to_compute_no_gradients(off, fit):
+    expected = getattr(small(), fit)(X)
+    with off():
+        model = getattr(small(), fit)(X)
+        assert not torch.is_grad_enabled()
+    assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    getattr(model.set_params(warm_start=True), fit)(X)
+
+
+@pytest.fixture
+def _double_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@quiet
+@pytest.mark.usefixtures("_double_by_default")
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"input_noise": 0.1, "consistency": ["jitter", "masking", "adversarial"]},
+        {"input_shape": (2, 3), "architecture": "conv2d"},
+        {"input_shape": (6,), "consistency": "warp"},
+        {"n_active": 2},
+        {"expert": "variational"},
+        {"expert": "adversarial"},
+    ],
+    ids=lambda params: "-".join(params) or "default",
+)
+def test_it_computes_in_single_precision_whatever_the_default_is(params):
+    model = small(**params).fit(X)
+    assert {p.dtype for p in model.module_.parameters()} == {torch.float32}
+    assert model.predict_proba(X).dtype == np.float32
+    torch.set_default_dtype(torch.float32)
+    expected = small(**params).fit(X)
+    assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
 
 
 @quiet

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import RandomState
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.stats import norm
+from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -269,3 +270,25 @@ def test_a_large_class_cut_in_two_has_a_lower_score_than_small_ones_found():
     cut[y == 4] = 4  # the two smallest are one
     truth, other = (classes_of(indicators(values), some, 5)[0] for some in (y, cut))
     assert truth.score > other.score
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_categories_are_read_whatever_transformers_return(output):
+    pytest.importorskip(output)
+    values, _ = categories(200)
+    X = np.c_[indicators(values), np.random.default_rng(0).normal(size=200)]
+    expected = MixAEClustering(3, max_epochs=2, random_state=0).fit(X)
+    with config_context(transform_output=output):
+        model = MixAEClustering(3, max_epochs=2, random_state=0).fit(X)
+    assert model.init_ == expected.init_ == "latent_classes"
+    assert_array_equal(model.labels_, expected.labels_)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_as_many_rows_of_two_values_as_clusters_are_enough(n):
+    for X in (np.random.default_rng(0).normal(size=(2, 4))[:n], np.eye(n)):
+        k = len(X)
+        labels = MixAEClustering(k, max_epochs=2, random_state=0).fit(X).labels_
+        assert labels.shape == (k,)

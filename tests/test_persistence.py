@@ -6,6 +6,7 @@ import os
 import pickle
 import pickletools
 import sys
+from dataclasses import dataclass
 
 import joblib
 import numpy as np
@@ -48,6 +49,25 @@ class Expert(torch.nn.Module):
 
 def make_expert(input_shape, latent_dim):
     return Expert(int(np.prod(input_shape)), latent_dim)
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A factory with a setting of its own."""
+
+    width: int = 1
+
+    def __call__(self, input_shape, latent_dim):
+        return make_expert(input_shape, latent_dim)
+
+
+@dataclass
+class Unhashable:
+    """One that may be changed, and so has no hash."""
+
+    width: int = 1
+
+    __call__ = Factory.__call__
 
 
 def halved(rows, generator):
@@ -976,3 +996,13 @@ def test_a_stranger_s_content_never_raises_but_value_errors(saved, scratch, data
         MixAEClustering.load(path)
     except ValueError as error:
         assert "Cannot load" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("factory", [Factory(3), Unhashable(3)])
+def test_a_factory_may_be_a_dataclass(factory, tmp_path):
+    model = new(architecture=factory).fit(X)
+    model.save(tmp_path / "model.zip")
+    loaded = MixAEClustering.load(tmp_path / "model.zip", architecture=factory)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), loaded):
+        assert other._network_spec.architecture == factory
+        np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))

@@ -9,8 +9,8 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, load_wine, make_blobs
 
-from skmixae import MixAEClustering, TrainingDiverged, _restarts
-from skmixae.training import loop
+from skmixae import MixAEClustering, TrainingDiverged, _problem, _restarts
+from skmixae.training import ONE_AT_A_TIME, loop
 
 X, _ = make_blobs(120, n_features=6, centers=3, random_state=0)
 DIGITS = load_digits().data[:300]
@@ -209,3 +209,24 @@ def test_an_interrupt_before_anything_was_learned_leaves_all_as_it_was(monkeypat
     with pytest.raises(KeyboardInterrupt):
         model.fit(2 * X)
     assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_are_asked_for_their_start_one_fit_at_a_time(monkeypatch):
+    """Who asks silences warnings and holds back threads, which all threads share."""
+    may_be_asked, ask = [], _problem.automatic_starts
+
+    def spy(*args, **kwargs):
+        def other():
+            may_be_asked.append(ONE_AT_A_TIME.acquire(blocking=False))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        return ask(*args, **kwargs)
+
+    monkeypatch.setattr(_problem, "automatic_starts", spy)
+    small(init="auto", max_epochs=1).fit(X)
+    assert may_be_asked == [False]
+    assert ONE_AT_A_TIME.acquire(blocking=False)
+    ONE_AT_A_TIME.release()

@@ -855,6 +855,18 @@ def test_a_warm_start_is_as_even_as_what_it_goes_on_from(monkeypatch):
     assert_allclose(np.sort(seen.pop()), np.sort(before))
 
 
+@pytest.mark.parametrize("n_features", [90, 150])
+def test_a_warm_start_has_no_sizes_of_a_random_start_to_keep(n_features, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(90, n_features))
+    model = small(init="random", n_init=1, warm_start=True)
+    seen, evenness = [], _fitting.evenness
+    monkeypatch.setattr(
+        _fitting, "evenness", lambda sizes: seen.append(sizes) or evenness(sizes)
+    )
+    model.fit(X).fit(X)
+    assert not seen
+
+
 @pytest.mark.parametrize("way", ["partial_fit", "warm_start"])
 def test_clusters_that_a_fit_started_from_stay_as_unlike_in_size(way):
     X, y = unlike(20)

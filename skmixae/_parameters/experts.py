@@ -20,7 +20,7 @@ ORDERED_FOR_AN_EXPERT = 25
 
 def check_architecture(architecture: Any, shape: tuple[int, ...]) -> None:
     """Raise where rows are not of a shape that an architecture reads."""
-    if architecture in SHAPES and len(shape) not in SHAPES[architecture]:
+    if is_named(architecture, *SHAPES) and len(shape) not in SHAPES[architecture]:
         wanted = {
             "conv1d": "(length,) or (channels, length)",
             "conv2d": "(height, width) or (channels, height, width)",

@@ -113,7 +113,7 @@ def resolve_whitening(
     whitening: float | str | None, input_shape: Any, architecture: Any, loss: str
 ) -> float | None:
     """Return the power of the whitening of rows, None for none of it, or raise."""
-    is_vector = input_shape is None and architecture not in SHAPES
+    is_vector = input_shape is None and not is_named(architecture, *SHAPES)
     flat = is_vector and LOSSES[loss].squared
     if whitening == "auto":
         return WHITENING if flat and not callable(architecture) else None

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 
-def is_named(value: Any, name: str) -> bool:
-    """Tell whether a parameter, which may be an array, is a name."""
-    return isinstance(value, str) and value == name
+def is_named(value: Any, *names: str) -> bool:
+    """Tell whether a parameter, which may be an array, is one of some names."""
+    return isinstance(value, str) and value in names
 
 
 def layer_sizes(name: str, value: Any, *, at_least: int = 0) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ ALL = slice(None)
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator) -> Tensor:
     """Draw as ``nn.Linear`` does, from a generator of our own."""
     bound = 1.0 / math.sqrt(max(fan_in, 1))
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    weights = torch.empty(shape, dtype=torch.float32)
+    return weights.uniform_(-bound, bound, generator=generator)
 
 
 def _permute(order: Tensor, *tensors: Tensor) -> None:
@@ -283,13 +285,16 @@ class BatchNorm(nn.Module):
         super().__init__()
         self.n_experts = n_experts
         self.activation = activation
-        self.weight = nn.Parameter(torch.ones(n_channels))
-        self.bias = nn.Parameter(torch.zeros(n_channels))
+        # Whatever torch's default is.
+        zeros = partial(torch.zeros, dtype=torch.float32)
+        ones = partial(torch.ones, dtype=torch.float32)
+        self.weight = nn.Parameter(ones(n_channels))
+        self.bias = nn.Parameter(zeros(n_channels))
         self.eps = eps
         self.track = True
-        self.register_buffer("running_mean", torch.zeros(n_channels))
-        self.register_buffer("running_var", torch.ones(n_channels))
-        self.register_buffer("n_updates", torch.zeros(()))
+        self.register_buffer("running_mean", zeros(n_channels))
+        self.register_buffer("running_var", ones(n_channels))
+        self.register_buffer("n_updates", zeros(()))
 
     def forward(self, x: Tensor, experts: slice = ALL) -> Tensor:
         """Normalise (b, channels, ...), or (b, k, d) with k * d channels."""

@@ -43,4 +43,6 @@ class PriorExperts(Experts):
 
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
     """Draw numbers of a tensor's shape from the prior."""
-    return torch.randn(like.shape, generator=generator, device=like.device)
+    return torch.randn(
+        like.shape, generator=generator, dtype=like.dtype, device=like.device
+    )

@@ -24,7 +24,8 @@ def subsets(n_experts: int, n_active: int) -> Tensor:
             "tried for each row. Ask for fewer n_clusters, or lower n_active."
         )
     chosen = torch.tensor(list(itertools.combinations(range(n_experts), n_active)))
-    return torch.zeros(len(chosen), n_experts).scatter_(1, chosen, 1.0)
+    none = torch.zeros(len(chosen), n_experts, dtype=torch.float32)
+    return none.scatter_(1, chosen, 1.0)
 
 
 class SumsDecoded(Decoded):

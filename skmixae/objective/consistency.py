@@ -142,13 +142,17 @@ def changed_by(
 
 def random_direction(x: Tensor, generator: torch.Generator) -> Tensor:
     """Return a direction of length one for each row (b, features)."""
-    return F.normalize(torch.randn(x.shape, generator=generator, device=x.device))
+    return F.normalize(
+        torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    )
 
 
 def _random_16_bits(x: Tensor, generator: torch.Generator) -> Tensor:
     """Return an integer from -32768 to 32767 for each value of ``x``."""
     if x.device.type != "cpu":
-        draws = torch.rand(x.shape, generator=generator, device=x.device)
+        draws = torch.rand(
+            x.shape, generator=generator, dtype=torch.float32, device=x.device
+        )
         return (draws * 2**16).int() - 2**15
     # On a processor drawing is most of the work, and one draw has bits for four.
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
@@ -255,7 +259,7 @@ def random_warp(
         Largest relative change of what is above and below a channel's mean.
     """
     draw = partial(_even, series, generator)
-    matrix = torch.zeros(len(series), 2, 3, device=series.device)
+    matrix = series.new_zeros(len(series), 2, 3)
     matrix[:, 0, 0] = 1 + draw(stretch)
     matrix[:, 0, 2] = 2 * draw(shift)  # the grid's side is of length 2
     rows = series.unsqueeze(2)  # images of one row of pixels
@@ -291,5 +295,7 @@ def _even(
     like: Tensor, generator: torch.Generator, limit: float, *shape: int
 ) -> Tensor:
     """Return an even draw from minus to plus a limit, (b, *shape), for each of b."""
-    uniform = torch.rand(len(like), *shape, generator=generator, device=like.device)
+    uniform = torch.rand(
+        len(like), *shape, generator=generator, dtype=like.dtype, device=like.device
+    )
     return limit * (2 * uniform - 1)

@@ -210,7 +210,9 @@ class MixtureObjective:
         """Return rows as the encoders read them while training."""
         if not self.input_noise:
             return x
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        noise = torch.randn(
+            x.shape, generator=generator, dtype=x.dtype, device=x.device
+        )
         return x + self.input_noise * noise
 
     def _consistency(

@@ -174,7 +174,9 @@ def _in_the_plane(
         return np.zeros((n, 2))
     if method == "tsne" and n > 3 and d > 1:
         perplexity = min(30.0, (n - 1) / 3)
-        return TSNE(perplexity=perplexity, random_state=rng).fit_transform(latents)
+        tsne = TSNE(perplexity=perplexity, random_state=rng)
+        return tsne.set_output(transform="default").fit_transform(latents)
     size = min(2, d)
-    points = PCA(size, random_state=rng).fit_transform(latents)
+    pca = PCA(size, random_state=rng).set_output(transform="default")
+    points = pca.fit_transform(latents)
     return np.pad(points, ((0, 0), (0, 2 - size)))

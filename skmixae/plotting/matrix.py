@@ -156,7 +156,8 @@ class ClusterClassDisplay:
             cell = _CELL if written else _SMALL_CELL
             ax = new_axes(
                 plt, cell * n_classes, cell * n_clusters,
-                left=room_for(self.clusters), below=room_for(self.classes),
+                left=room_for(np.asarray(self.clusters)),
+                below=room_for(np.asarray(self.classes)),
             )  # fmt: skip
         self.ax_, self.figure_ = ax, ax.figure
         shares = self.matrix / np.maximum(self.matrix.sum(1, keepdims=True), 1)

@@ -32,10 +32,11 @@ from .loop import (
 )
 from .shapes import shape_of, varying_window
 from .step import Objective, ReplayedStep, TrainingStep
-from .threads import fed_threads, threads_worth
+from .threads import ONE_AT_A_TIME, fed_threads, gradients, threads_worth
 from .whitening import mostly_zeros, principal_axes
 
 __all__ = [
+    "ONE_AT_A_TIME",
     "STARTS",
     "Agglomeration",
     "Batches",
@@ -66,6 +67,7 @@ __all__ = [
     "conversion_between",
     "converted_rows",
     "fed_threads",
+    "gradients",
     "mostly_zeros",
     "planes",
     "principal_axes",

@@ -462,7 +462,7 @@ class Batches:
         if not self.may_hold:
             return self
         n, d = len(self.rows), self.scaling.n_coordinates
-        held, n_seen = torch.empty(n, d, device=self.device), 0
+        held, n_seen = torch.empty(n, d, dtype=torch.float32, device=self.device), 0
         for part in self.rows.parts(self.scaling.width(self.rows)):
             scaled = torch.from_numpy(self.scaling.of(self.rows, part))
             held[n_seen : n_seen + len(scaled)] = scaled

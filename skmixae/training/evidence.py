@@ -128,6 +128,8 @@ class Evidence:
         """
         k, coding, rows = self.n_clusters, self._coding, self._as_they_are
         n_different = len(np.unique(rows, axis=0))
+        if len(rows) <= k:  # there is not one more
+            return False
         wanted = ROWS_FOR_A_PARAMETER * k * coding.n_parameters
         if n_different < min(wanted, (1 - REPEATED) * len(rows)):
             return False

@@ -58,8 +58,10 @@ class Coding:
         # Of rows that are all the same, something is left to look at.
         self.numbers = ~of_two if varied.any() else ~varied
         self.runs = self._exclusive_runs(rows, varied)
-        self._values = OneHotEncoder(handle_unknown="ignore")
-        self._numbers = StandardScaler()
+        # Arrays, whatever scikit-learn is set to return elsewhere.
+        encoder = OneHotEncoder(handle_unknown="ignore")
+        self._values = encoder.set_output(transform="default")
+        self._numbers = StandardScaler().set_output(transform="default")
         if self.runs:
             self._values.fit(self._categories(rows))
         if self.numbers.any():
