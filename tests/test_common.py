@@ -63,8 +63,9 @@ def small(kind=MixAEClustering, **params):
 
 CONFIGURATIONS = {
     "mlp": small(),
-    "conv1d": small(architecture="conv1d"),
-    "conv2d": small(RowsAsImages, architecture="conv2d"),
+    # Few of such rows are fitted four times otherwise.
+    "conv1d": small(architecture="conv1d", n_init=1),
+    "conv2d": small(RowsAsImages, architecture="conv2d", n_init=1),
     "anneal": small(entropy_schedule="anneal", consistency=None),
     "balanced": small(entropy_schedule="balanced", consistency=None),
     "kmeans": small(init="kmeans", consistency=None, n_experts="auto"),
