@@ -282,10 +282,22 @@ def test_memory_for_a_memory_map_does_not_grow_with_its_rows(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
-def test_bytes_may_be_in_the_other_order(dtype):
-    rows = (10 * X).astype(dtype)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"input_shape": (2, 4)},
+        {"input_shape": (2, 4), "max_pixels": 2},
+        {"init": "topics", "directions": True},
+        {"init": "latent_classes"},
+        {"init": "plain"},
+    ],
+    ids=lambda params: "-".join(params) or "default",
+)
+def test_bytes_may_be_in_the_other_order(dtype, params):
+    rows = abs(10 * X).astype(dtype)
     other = rows.astype(rows.dtype.newbyteorder("S"))
-    model, expected = small().fit(other), small().fit(rows)
+    model, expected = small(**params).fit(other), small(**params).fit(rows)
     assert_same_fit(model, other, expected, rows)
 
 

@@ -344,16 +344,21 @@ class Rows:
 
     def take(self, index: Part) -> Array:
         """Return dense rows (b, features), a copy of them or a view."""
-        rows = self.array[index]
+        rows = self._part(index)
         return np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
 
     def take_sparse(self, index: Part) -> sparse.csr_matrix:
         """Return CSR rows, each value in one piece, which may share X's memory."""
-        rows = sparse.csr_matrix(self.array[index])
+        rows = sparse.csr_matrix(self._part(index))
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
         return rows
+
+    def _part(self, index: Part) -> Any:
+        """Return some rows, whose bytes are in the order of this machine."""
+        rows = self.array[index]
+        return rows.astype(rows.dtype.newbyteorder("="), copy=False)
 
     @property
     def n_stored(self) -> int:
