@@ -241,15 +241,16 @@ def conclude(
     inference = Inference(
         network, batches.scaling, objective.reconstruction, tree.clusters
     )
-    order = np.arange(problem.spec.n_experts)
+    order = None
     if not keep_names:
         order, tree = _named(problem, inference.sizes(batches), tree)
-    _reorder(network, run, order)
-    inference.clusters = tree.clusters
+        _reorder(network, run, order)
+        inference.clusters = tree.clusters
     try:
         survey = inference.survey(batches)
-    except BaseException:  # who asks again finds all as it was
-        _reorder(network, run, np.argsort(order))
+    except BaseException:
+        if order is not None:  # who asks again finds all as it was
+            _reorder(network, run, np.argsort(order))
         raise
     usage = np.bincount(tree.clusters, weights=survey.usage).astype(np.float32)
     balance = objective.balance(

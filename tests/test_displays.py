@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.cluster.hierarchy import is_valid_linkage
 from scipy.sparse import coo_array
+from sklearn import config_context
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -212,6 +213,16 @@ def test_map_shows_some_rows_the_same_each_time(method):
     assert_array_equal(one.points, two.points)
     numbers = {int(text.get_text()) for text in one.ax_.texts}
     assert numbers == set(one.labels.tolist())
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_map_is_the_same_whatever_transformers_return(method):
+    pytest.importorskip("pandas")
+    model, X, _ = fitted()
+    expected = LatentMapDisplay.from_estimator(model, X, method=method).points
+    with config_context(transform_output="pandas"):
+        points = LatentMapDisplay.from_estimator(model, X, method=method).points
+    assert_array_equal(points, expected)
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])

@@ -286,9 +286,9 @@ def test_categories_are_read_whatever_transformers_return(output):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("n", [2, 3, 5])
-def test_as_many_rows_of_two_values_as_clusters_are_enough(n):
-    for X in (np.random.default_rng(0).normal(size=(2, 4))[:n], np.eye(n)):
-        k = len(X)
-        labels = MixAEClustering(k, max_epochs=2, random_state=0).fit(X).labels_
-        assert labels.shape == (k,)
+@pytest.mark.parametrize(
+    "X", [np.random.default_rng(0).normal(size=(2, 4)), np.eye(3), np.eye(5)]
+)
+def test_as_many_rows_of_two_values_as_clusters_are_enough(X):
+    labels = MixAEClustering(len(X), max_epochs=2, random_state=0).fit(X).labels_
+    assert labels.shape == (len(X),)

@@ -40,7 +40,7 @@ def scaled(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Parts:
     return StandardScaler().fit_transform(rows).astype(np.float32), classes, None
 
 
-# Files in a folder that are images, and not a word about them.
+# Other files in a folder of images are words about them.
 IMAGES = {".pgm", ".png"}
 # The shapes, their sizes apart, are those of scikit-learn's example
 # cluster/plot_cluster_comparison.py: its noise, its seeds, its scaling.

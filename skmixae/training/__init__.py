@@ -31,8 +31,8 @@ from .loop import (
     train_epoch,
 )
 from .shapes import shape_of, varying_window
-from .step import Objective, ReplayedStep, TrainingStep
-from .threads import ONE_AT_A_TIME, fed_threads, gradients, threads_worth
+from .step import Objective, ReplayedStep, TrainingStep, gradients
+from .threads import ONE_AT_A_TIME, fed_threads, threads_worth
 from .whitening import mostly_zeros, principal_axes
 
 __all__ = [

@@ -230,7 +230,7 @@ def spectral_model(
 def graph_of(
     rows: NDArray[np.float64] | sparse.csr_matrix,
     n_clusters: int,
-    neighbours: Sequence[int] = (NEIGHBOURS,),
+    neighbours: Sequence[int],
 ) -> sparse.csr_matrix:
     """Return the graph of neighbours of rows that differ, of each so many.
 

@@ -23,6 +23,13 @@ _OF_THREAD = threading.local()
 _ONE_RECORDS = threading.Lock()
 
 
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Compute gradients, also where torch is told to compute none."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 class Objective(Protocol):
     """What training needs of an objective."""
 

@@ -1,10 +1,10 @@
-"""No more threads than a step of training can feed."""
+"""No more threads than a step of training can feed, and what threads share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock, RLock
+from threading import Lock
 
 import torch
 
@@ -17,17 +17,10 @@ WORTH_A_THREAD = 100_000_000
 # Much of scikit-learn silences warnings and holds back threads for a while, which all
 # threads of Python share: of two at once the one that ends last would put back what the
 # other one had set.
-ONE_AT_A_TIME = RLock()
+ONE_AT_A_TIME = Lock()
 
 _lock = Lock()
 _found: list[int] = []  # torch's number of threads, for each fit that is under way
-
-
-@contextmanager
-def gradients() -> Iterator[None]:
-    """Compute gradients, also where torch is told to compute none."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
 
 
 def threads_worth(work: float, available: int) -> int:
