@@ -1,5 +1,6 @@
 """The harness of clustering quality: what is run, what is kept, what is hidden."""
 
+import gzip
 import json
 import sys
 from types import SimpleNamespace
@@ -474,6 +475,23 @@ def test_a_folder_has_one_of_images_for_each_class(tmp_path, monkeypatch):
     problem = datasets.load(*options.datasets)
     np.testing.assert_allclose(problem.rows * 255, grey.reshape(2, 6), rtol=1e-6)
     assert problem.classes.tolist() == ["cats", "dogs"]
+    assert problem.input_shape == (3, 2)
+
+
+def test_a_folder_has_images_in_the_format_of_mnist(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DATASETS", dict(datasets.DATASETS))
+    grey = np.arange(18, dtype=np.uint8).reshape(3, 3, 2)
+    head = [b"\0\0\x08" + bytes([n]) for n in range(4)]
+    for part, own in (("train", slice(0, 2)), ("t10k", slice(2, 3))):
+        n = len(grey[own])
+        images = head[3] + np.array([n, 3, 2], ">i4").tobytes() + grey[own].tobytes()
+        labels = head[1] + np.array([n], ">i4").tobytes() + bytes([7, 9, 7][own])
+        for name, content in (("images-idx3", images), ("labels-idx1", labels)):
+            path = tmp_path / f"{part}-{name}-ubyte.gz"
+            path.write_bytes(gzip.compress(content))
+    problem = datasets.load(datasets.add_file(tmp_path))
+    np.testing.assert_allclose(problem.rows * 255, grey.reshape(3, 6), rtol=1e-6)
+    assert problem.classes.tolist() == [7, 9, 7]
     assert problem.input_shape == (3, 2)
 
 

@@ -79,7 +79,7 @@ def new_parser() -> argparse.ArgumentParser:
     add(
         "--datasets", nargs="+", default=["digits"], type=dataset, metavar="NAME",
         help="or files of comma-separated rows, with the class as the last value; or a "
-        "folder with one of grey images for each class",
+        "folder with one of grey images for each class, or with MNIST's files",
     )  # fmt: skip
     add(
         "--methods", nargs="+", default=[parse("kmeans"), parse("mixae")], type=variant,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ def scaled(load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Parts:
 
 # Other files in a folder of images are words about them.
 IMAGES = {".pgm", ".png"}
+IDX_IMAGES = "*-images-idx3-ubyte.gz"
 # The shapes, their sizes apart, are those of scikit-learn's example
 # cluster/plot_cluster_comparison.py: its noise, its seeds, its scaling.
 _SHAPE_ROWS = 1500
@@ -170,10 +172,12 @@ def add_file(path: Path) -> str:
     brought to one scale; others are categories, with an indicator for each value. Or a
     ``NAME_TRAIN.ts`` of the UCR archive, with ``NAME_TEST.ts`` beside: series of one
     length, as they are, channel after channel. Or a folder with one of grey images for
-    each class, all of one size.
+    each class, all of one size, or with files in the format that MNIST came in
+    (``*-images-idx3-ubyte.gz``, and ``*-labels-idx1-ubyte.gz`` beside).
     """
     if path.is_dir():
-        DATASETS[path.name] = partial(_read_images, path)
+        read = _read_idx if any(path.glob(IDX_IMAGES)) else _read_images
+        DATASETS[path.name] = partial(read, path)
         return path.name
     if path.suffix == ".ts":
         name = path.stem.removesuffix("_TRAIN")
@@ -223,6 +227,27 @@ def _read_images(folder: Path) -> Parts:
     images = np.array([Image.open(file) for file in files], dtype=np.float32) / 255
     classes = np.array([file.parent.name for file in files])
     return images.reshape(len(files), -1), classes, images.shape[1:]
+
+
+def _read_idx(folder: Path) -> Parts:
+    files = sorted(folder.glob(IDX_IMAGES), reverse=True)  # train before t10k
+    images = np.concatenate([_read_bytes(file) for file in files])
+    classes = np.concatenate(
+        [
+            _read_bytes(file.with_name(file.name.replace("images-idx3", "labels-idx1")))
+            for file in files
+        ]
+    )
+    rows = images.reshape(len(images), -1).astype(np.float32) / 255
+    return rows, classes, images.shape[1:]
+
+
+def _read_bytes(path: Path) -> np.ndarray:
+    """Return the array of an idx file, whose head says how many sizes it has."""
+    content = gzip.decompress(path.read_bytes())
+    n_sizes = content[3]
+    sizes = np.frombuffer(content, ">i4", n_sizes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 * (1 + n_sizes)).reshape(sizes)
 
 
 def load(name: str, max_rows: int | None = None) -> Problem:
