@@ -42,5 +42,6 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "download_all_examples": False,
     "copyfile_regex": r".*\.rst",
+    "parallel": 2,  # each on one thread
 }
 suppress_warnings = ["config.cache"]  # the sorting key of the gallery is a class

@@ -16,6 +16,8 @@ from skmixae.objective import MixtureObjective
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SEEDS = range(3)
+# One seed with every change, and the others with the slow tests.
+EACH_SEED = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
 
 
 def moons(seed):
@@ -76,10 +78,13 @@ def chance(y):
     return max(adjusted_rand_score(y, rng.permutation(y)) for _ in range(100))
 
 
+@pytest.mark.parametrize(
+    "seeds", [SEEDS[:1], pytest.param(SEEDS, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", MANIFOLDS)
-def test_curved_manifolds_are_told_apart_better_than_by_kmeans(name):
+def test_curved_manifolds_are_told_apart_better_than_by_kmeans(name, seeds):
     ours, kmeans, by_chance = [], [], []
-    for seed in SEEDS:
+    for seed in seeds:
         X, y = MANIFOLDS[name](seed)
         n_clusters = y.max() + 1
         model = MixAEClustering(n_clusters, random_state=seed)
@@ -195,7 +200,7 @@ def test_balance_does_not_fade_before_there_are_clusters():
     assert hungarian_accuracy_score(y, model.fit_predict(X)) > 0.8
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", EACH_SEED)
 def test_a_large_cluster_stays_whole_where_there_are_experts_to_spare(seed):
     """Of a balance that does not fade, three parts of the large one remain."""
     centers = [[0, 0, 0], [5, 0, 0], [0, 5, 0]]
@@ -210,7 +215,7 @@ def uneven_blobs(sizes, centers, seed):
     return make_blobs(sizes, centers=np.array(centers), random_state=seed)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", EACH_SEED)
 def test_a_large_cluster_of_several_experts_stays_whole_when_they_are_merged(seed):
     """They are never sure which of them has a row, so the balance did not fade."""
     X, y = uneven_blobs([1500, 150, 150], [[0, 0], [7, 0], [0, 7]], 2)
@@ -218,7 +223,7 @@ def test_a_large_cluster_of_several_experts_stays_whole_when_they_are_merged(see
     assert adjusted_rand_score(y, model.labels_) > 0.9
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", EACH_SEED)
 def test_the_epoch_of_the_most_even_clusters_is_not_the_best(seed):
     X, y = uneven_blobs([1000, 200, 60, 20], [[0, 0], [6, 0], [0, 6], [6, 6]], 1)
     model = MixAEClustering(4, n_experts=12, init="spectral", random_state=seed).fit(X)

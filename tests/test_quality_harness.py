@@ -547,7 +547,18 @@ def test_mixae_is_the_default_and_is_told_the_number_of_classes_alone():
     assert METHODS["mixae"].build(task).get_params() == expected
 
 
-@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if not m.peer])
+# To import umap-learn compiles for the better part of a minute.
+COMPILED = {n for n, m in METHODS.items() if m.package == "umap-learn"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n in COMPILED else n
+        for n, m in METHODS.items()
+        if not m.peer
+    ],
+)
 def test_methods_get_the_number_of_clusters_and_the_seed(name):
     if METHODS[name].package == "umap-learn":
         pytest.importorskip("umap")

@@ -52,7 +52,7 @@ def threads_of_fits(monkeypatch):
         (load_wine().data, {"init": "auto"}),
         (X, {"init": "spectral", "consistency": "masking"}),
         (DIGITS, {"input_shape": (8, 8), "precision": "bfloat16"}),
-        (DIGITS, {"architecture": "conv2d", "input_shape": (8, 8)}),
+        (DIGITS[:100], {"architecture": "conv2d", "input_shape": (8, 8)}),
         (X, {"expert": "variational"}),
         (X, {"expert": "adversarial"}),
         (X, {"n_active": 2, "n_experts": None}),

@@ -19,7 +19,7 @@ noise = rng.integers(0, 17, size=(5, 64)).astype(float)
 turned = X[rng.choice(len(X), 5)][:, ::-1]
 odd = np.vstack([X, noise, turned])
 
-model = MixAEClustering(10, input_shape=(8, 8), max_epochs=15, random_state=0).fit(X)
+model = MixAEClustering(10, max_epochs=15, n_init=1, random_state=0).fit(X)
 display = OutlierDisplay.from_estimator(model, odd, n_samples=12)
 print("of noise:", np.sum((display.shown >= len(X)) & (display.shown < len(X) + 5)))
 print("upside down:", np.sum(display.shown >= len(X) + 5))
