@@ -2,8 +2,10 @@
 
 import ast
 import re
+from functools import partial
 from pathlib import Path
 
+import joblib
 import pytest
 
 from skmixae import _problem
@@ -47,6 +49,10 @@ def few_epochs(*args, **kwargs):
 def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_problem, "resolve_epochs", few_epochs)
+    monkeypatch.setattr(_problem, "resolve_restarts", lambda *args, **kwargs: 1)
+    # Other processes would know nothing of that.
+    in_threads = partial(joblib.parallel_config, "threading")
+    monkeypatch.setattr(joblib, "parallel_config", lambda *args, **kwargs: in_threads())
     namespace: dict[str, object] = {"__name__": "page"}
     for i, block in enumerate(BLOCKS[page]):
         exec(compile(block, f"{page}, block {i + 1}", "exec"), namespace)
