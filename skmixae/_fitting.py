@@ -242,16 +242,17 @@ def conclude(
         network, batches.scaling, objective.reconstruction, tree.clusters
     )
     order = None
-    if not keep_names:
-        order, tree = _named(problem, inference.sizes(batches), tree)
-        _reorder(network, run, order)
-        inference.clusters = tree.clusters
-    try:
-        survey = inference.survey(batches)
-    except BaseException:
-        if order is not None:  # who asks again finds all as it was
-            _reorder(network, run, np.argsort(order))
-        raise
+    with own_randomness(0, problem):
+        if not keep_names:
+            order, tree = _named(problem, inference.sizes(batches), tree)
+            _reorder(network, run, order)
+            inference.clusters = tree.clusters
+        try:
+            survey = inference.survey(batches)
+        except BaseException:
+            if order is not None:  # who asks again finds all as it was
+                _reorder(network, run, np.argsort(order))
+            raise
     usage = np.bincount(tree.clusters, weights=survey.usage).astype(np.float32)
     balance = objective.balance(
         torch.from_numpy(usage[None]).to(problem.device), n_rows=len(batches)

@@ -401,7 +401,7 @@ def resolve_problem(
         ),
         plan=resolve_plan(e, network, n_rows, device, ordered=reading.ordered),
         fewest_steps=fewest_steps(network.n_experts, ordered=reading.ordered),
-        batch_size=e.batch_size,
+        batch_size=int(e.batch_size),
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
         n_init=resolve_restarts(
@@ -487,16 +487,14 @@ def resolve_weights(
     estimator: Any, network: NetworkSpec, start: Any, *, ordered: bool
 ) -> Weights:
     """Return the weights of the terms; ``start`` is None where training goes on."""
-    e = estimator
+    e, k = estimator, int(estimator.n_clusters)
     held = 0.0
     if start is not None:
-        held = resolve_start_weight(
-            e.start_weight, start, e.n_clusters, network.n_experts
-        )
+        held = resolve_start_weight(e.start_weight, start, k, network.n_experts)
     return Weights(
         1.0,
         e.sample_entropy_weight,
-        resolve_balance(e.batch_entropy_weight, e.n_clusters, ordered=ordered),
+        resolve_balance(e.batch_entropy_weight, k, ordered=ordered),
         e.consistency_weight,
         held,
         e.prior_weight,
@@ -518,7 +516,7 @@ def resolve_plan(
         max_epochs=resolve_epochs(
             e.max_epochs,
             n_rows,
-            e.batch_size,
+            int(e.batch_size),
             n_experts=network.n_experts,
             ordered=ordered,
         ),
@@ -546,7 +544,7 @@ def choose_starts(
     if ordered:
         return ordered_starts(len(rows), k)
     scaling = moments.scaling(LOSSES[e.reconstruction_loss])
-    batches = Batches(rows, scaling, e.batch_size, torch.device("cpu"))
+    batches = Batches(rows, scaling, int(e.batch_size), torch.device("cpu"))
     # An expert is a Gaussian, a part ...: of some to spare each would be some of one.
     may_be_one_each = e.n_experts in ("auto", None, k)
     one_each = says_something_of_each_cluster(e, "auto")
@@ -568,7 +566,7 @@ def choose_stream_start(
 ) -> Starts:
     """Return the start of a stream; to "auto" a first chunk of few rows shows none."""
     e = estimator
-    if is_named(e.init, "auto") and len(rows) < CHUNK_ROWS * e.n_clusters:
+    if is_named(e.init, "auto") and len(rows) < CHUNK_ROWS * int(e.n_clusters):
         return Starts(("random",))
     starts = choose_starts(e, rows, moments, ordered=ordered)
     return starts._replace(in_turn=starts.in_turn[:1])  # one network has one start
@@ -621,7 +619,7 @@ def resolve_spec(
     return NetworkSpec(
         n_experts=resolve_experts(
             e.n_experts,
-            e.n_clusters,
+            int(e.n_clusters),
             n_rows,
             one_each=one_each,
             ordered=reading.ordered,
@@ -639,7 +637,7 @@ def resolve_spec(
         assignment_input=e.assignment_input,
         activation=e.activation,
         expert=e.expert,
-        n_active=e.n_active,
+        n_active=int(e.n_active),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -265,9 +266,9 @@ class Jitter(Consistency):
 class Masking(Consistency):
     """A random share of the values of a row hidden.
 
-    A hidden value is the mean of its feature: what centred rows have as 0. The losses
-    "bce" and "cosine" do not centre rows; with them it is 0 itself, such as a word that
-    a text does not use.
+    A hidden value is the mean of its feature: what centred rows have as 0. Rows that
+    count by their ``directions`` are not centred, nor are they with the losses "bce"
+    and "cosine"; there it is 0 itself, such as a word that a text does not use.
 
     Parameters
     ----------
@@ -341,11 +342,15 @@ class OwnChange(Consistency):
 
     def view(self, context: Context) -> View:
         """Return what the function makes of rows, scaled as they were."""
-        center, scale = context.center, context.scaling.scale
-        return lambda x, index, generator: changed_by(
-            self.function, x, generator,
-            shape=context.input_shape, center=center, scale=scale,
+        change = partial(
+            changed_by, self.function, shape=context.input_shape,
+            center=context.center, scale=context.scaling.scale,
         )  # fmt: skip
+        # That it returns what it should is to be known before anything is trained.
+        first = torch.arange(min(len(context.rows), 2))
+        with torch.no_grad():
+            change(context.plain.at(first), torch.Generator(context.device))
+        return lambda x, index, generator: change(x, generator)
 
 
 # What the parameter takes, besides "auto" and lists.

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .network import MixtureOfAutoencoders
+from .network.parallel import without_autocast
 from .objective import Reconstruction, terms
 from .objective.terms import expected, sample_entropy
 from .training import Batches, Conversion, Rows, Scaling
@@ -290,7 +291,9 @@ class Inference:
         if isinstance(rows, Rows):
             rows = Batches(rows, scaling or self.scaling, size, self._device)
         for _, x in rows.in_order(size):
-            yield tuple(out[: len(x)].cpu() for out in function(_padded(x)))
+            with without_autocast():
+                outs = function(_padded(x))
+            yield tuple(out[: len(x)].cpu() for out in outs)
 
     def _batch_size(self) -> int:
         n_experts, members = self.network.n_experts, self.network.members

@@ -281,7 +281,7 @@ def test_a_function_gets_rows_in_the_shape_and_the_units_of_x(shape, loss):
         consistency=watch, max_epochs=1, input_shape=shape, architecture=architecture,
         n_experts=None, reconstruction_loss=loss, init="random",
     ).fit(data)  # fmt: skip
-    rows = np.concatenate(seen)
+    rows = np.concatenate(seen[1:])  # the first were asked of before training
     order, wanted = np.lexsort(rows.T), np.lexsort(data.astype(np.float32).T)
     np.testing.assert_allclose(rows[order], data[wanted], rtol=1e-4, atol=1e-5)
 

@@ -1,5 +1,6 @@
 """What a fit is: repeatable, complete, honest about how it went, and hard to upset."""
 
+import pickle
 import random
 import warnings
 
@@ -80,6 +81,18 @@ class DropoutExpert(nn.Module):
 
 def dropout_expert(shape, latent_dim):
     return DropoutExpert(*shape, latent_dim)
+
+
+class NoisyExpert(DropoutExpert):
+    """One that draws when it predicts, too."""
+
+    def encode(self, rows):
+        latents = self.down(rows)
+        return latents + 0.5 * torch.randn_like(latents)
+
+
+def noisy_expert(shape, latent_dim):
+    return NoisyExpert(*shape, latent_dim)
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +288,19 @@ def test_same_seed_gives_same_bits_and_leaves_global_generators_alone(architectu
     model = small(**params).partial_fit(X).partial_fit(X)
     for method in ("predict", "transform", "reconstruct", "score"):
         getattr(model, method)(X)
+
+
+@quiet
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_what_experts_draw_while_a_fit_ends_is_seeded_and_put_back(fit):
+    found = set()
+    with torch.random.fork_rng():
+        for seed in (0, 1):
+            before = torch.manual_seed(seed).get_state()
+            model = getattr(small(architecture=noisy_expert, max_epochs=2), fit)(X)
+            assert torch.equal(torch.get_rng_state(), before)
+            found.add((model.labels_.tobytes(), model.objective_))
+    assert len(found) == 1
 
 
 @quiet
@@ -1162,6 +1188,38 @@ def test_it_computes_in_single_precision_whatever_the_default_is(params):
 
 
 @quiet
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_it_computes_in_single_precision_where_torch_is_told_to_round(fit):
+    expected = getattr(small(), fit)(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        model = getattr(small(), fit)(X)
+        assert bits(model) == bits(expected)
+        for method in ("transform", "encode", "reconstruct", "score_samples"):
+            assert_array_equal(getattr(model, method)(X), getattr(expected, method)(X))
+        assert torch.is_autocast_enabled("cpu")
+
+
+@quiet
+@pytest.mark.usefixtures("_double_by_default")
+def test_experts_of_a_factory_are_of_single_precision_whatever_the_default_is():
+    model = small(architecture=dropout_expert).fit(X)
+    assert {p.dtype for p in model.module_.parameters()} == {torch.float32}
+    same = pickle.loads(pickle.dumps(model))
+    assert_array_equal(same.predict_proba(X), model.predict_proba(X))
+
+
+@quiet
+@pytest.mark.parametrize("sums", [{}, {"n_active": 2}], ids=["rows", "sums"])
+def test_experts_of_double_precision_become_single(sums):
+    def double(shape, latent_dim):
+        return DropoutExpert(*shape, latent_dim).double()
+
+    expected = small(architecture=dropout_expert, **sums).fit(X)
+    model = small(architecture=double, **sums).fit(X)
+    assert_allclose(model.predict_proba(X), expected.predict_proba(X), atol=1e-5)
+
+
+@quiet
 @pytest.mark.usefixtures("one_thread")  # one after another
 def test_interrupted_restarts_keep_the_best_so_far(monkeypatch):
     alone = small(max_epochs=4).fit(X)
@@ -1197,7 +1255,7 @@ def test_grid_search_over_clusters_and_weights_in_a_pipeline():
         f"{name}__batch_entropy_weight": [0.5, 1.0],
     }
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), healthy(batch_size=16, max_epochs=80)),
+        make_pipeline(StandardScaler(), healthy(max_epochs=40, learning_rate=3e-2)),
         grid, scoring=hungarian_accuracy_scorer, cv=2, n_jobs=2,
         error_score="raise",
     ).fit(X, Y)  # fmt: skip

@@ -102,6 +102,7 @@ def test_one_cluster_can_be_drawn_from(fitted):
     for cluster in range(3):
         _, labels = fitted.sample(20, cluster=cluster, random_state=0)
         assert_array_equal(labels, cluster)
+    assert_array_equal(fitted.sample(5, cluster=True)[1], 1)
 
 
 def test_same_seed_draws_the_same_rows_and_another_seed_others(fitted):

@@ -274,6 +274,26 @@ CHOICES = ["architecture", "expert", "assignment_input", "activation",
            "precision", "max_epochs", "latent_dim",
            "assignment_hidden_layer_sizes"]  # fmt: skip
 
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("batch_size", kind(100)) for kind in (np.uint8, np.int16, np.uint32)),
+        *(("n_clusters", kind(3)) for kind in (np.int8, np.uint8)),
+        *(("n_active", kind(2)) for kind in (np.int8, np.uint8)),
+        ("n_experts", np.uint8(6)),
+        ("latent_dim", np.int8(3)),
+        ("max_epochs", np.int8(4)),
+        ("n_init", np.uint8(2)),
+    ],
+)
+def test_numbers_of_small_types_mean_what_they_say(name, value):
+    rows = np.concatenate([X] * 10)
+    expected = small(**{name: int(value)}).fit(rows)
+    model = small(**{name: value}).fit(rows)
+    assert_array_equal(model.predict_proba(rows), expected.predict_proba(rows))
+
+
 BAD_VALUES = [
     *((name, bad) for name in NUMBERS_FROM_ZERO
       for bad in (-0.5, float("nan"), float("inf"), "1", None)),
@@ -285,7 +305,7 @@ BAD_VALUES = [
     *(("validation_fraction", bad) for bad in (0, 1, -0.1, 1.5, "half")),
     *((name, bad)
       for name in ("hidden_layer_sizes", "conv_channels", "input_shape")
-      for bad in (8, (8, 0), (8, -1), (2.5,), (), "88", (True,))),
+      for bad in (8, (8, 0), (8, -1), (2.5,), (), "88", (True,), np.array(8))),
     *(("assignment_hidden_layer_sizes", bad) for bad in (8, (0,), (2.5,), None)),
     ("input_shape", (1, 1, 1, 6)),
     ("random_state", -1),
@@ -297,7 +317,7 @@ BAD_VALUES = [
     *(("device", bad) for bad in ("tpu", "gpu", "cpux", "", "meta", "cuda:-1")),
     *(("cluster_sizes", bad) for bad in
       ([0.5, 0.6, 0.1], [0.5, 0.5], [1.5, -0.5, 0.0], [[0.2, 0.3, 0.5]], 0.3,
-       [0.5, 0.5, float("nan")], "even")),
+       [0.5, 0.5, float("nan")], "even", {0.5, 0.3, 0.2})),
     *(("consistency", bad) for bad in
       (3, "both", Affine, {"affine": 1}, ["jitter", "nonsense"], ["jitter", None],
        ["auto"], ("jitter", 0.1), [["jitter"]])),
@@ -371,6 +391,11 @@ BAD_TOGETHER = {
     "labels too low": ({"init": -np.ones(40, int)}, "init.*from 0"),
     "labels between": ({"init": np.full(40, 0.5)}, "init.*integers"),
     "labels missing": ({"init": np.full(40, np.nan)}, "init.*NaN"),
+    "changes of another number of rows": (
+        {"consistency": lambda rows, generator: rows[:-1]},
+        r"consistency.*the shape of the rows",
+    ),
+    "a start that is no array": ({"init": {0: 1}}, "init.*must hold finite numbers"),
     "labels of text": ({"init": np.full(40, "a")}, "init.*must hold finite numbers"),
     "probabilities of too many": (
         {"init": np.full((40, 4), 0.25)},

@@ -17,7 +17,10 @@ def is_named(value: Any, *names: str) -> bool:
 
 def layer_sizes(name: str, value: Any, *, at_least: int = 0) -> tuple[int, ...]:
     """Return a parameter that lists layer sizes as a tuple, or raise."""
-    sizes = tuple(value) if not isinstance(value, str) else (value,)
+    try:
+        sizes = tuple(value) if not isinstance(value, str) else (value,)
+    except TypeError:  # an array of no dimensions
+        sizes = (None,)
     good = all(
         isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 1
         for size in sizes
@@ -35,6 +38,10 @@ def numbers(name: str, value: Any) -> NDArray[np.float64]:
     """Return a parameter that holds numbers as an array, or raise."""
     try:
         return check_array(value, ensure_2d=False, dtype=np.float64, input_name=name)
+    except TypeError as error:
+        raise ValueError(
+            f"The {name!r} parameter must hold finite numbers. Got {value!r} instead."
+        ) from error
     except ValueError as error:
         raise ValueError(
             f"The {name!r} parameter must hold finite numbers. {error}"

@@ -37,7 +37,9 @@ class CustomExperts(Experts):
         self.hidden_features = latent_dim
         modules = [factory(self.input_shape, latent_dim) for _ in range(n_experts)]
         for module in modules:
-            _check_expert(module, self.input_shape, latent_dim)
+            _check_module(module)
+            module.float()  # whatever torch's default is
+            _check_shapes(module, self.input_shape, latent_dim)
         if len(set(modules)) < n_experts:
             raise ValueError(
                 "The factory given as architecture must build a new module each time "
@@ -48,13 +50,14 @@ class CustomExperts(Experts):
     def encode(self, x: Tensor) -> Encoded:
         """Encode flat rows (b, features) by every expert."""
         x = x.view(-1, *self.input_shape)
-        latents = torch.stack([expert.encode(x) for expert in self.experts], dim=1)
+        codes = [_single(expert.encode(x)) for expert in self.experts]
+        latents = torch.stack(codes, dim=1)
         return Encoded(latents, latents)
 
     def decode(self, latents: Tensor) -> Decoded:
         """Decode (b, k, d), block k by expert k, to flat rows (b, k, features)."""
         rows = [
-            expert.decode(z)
+            _single(expert.decode(z))
             for expert, z in zip(self.experts, latents.unbind(1), strict=True)
         ]
         return Decoded(torch.stack(rows, dim=1).flatten(2))
@@ -68,8 +71,13 @@ class CustomExperts(Experts):
         self.experts = nn.ModuleList(self.experts[i] for i in order.tolist())
 
 
-def _check_expert(expert: Any, input_shape: tuple[int, ...], latent_dim: int) -> None:
-    """Raise unless an expert maps rows to latents and back with the right shapes."""
+def _single(x: Tensor) -> Tensor:
+    """Return what code of others made in no more than float32."""
+    return x.float() if x.dtype is torch.float64 else x
+
+
+def _check_module(expert: Any) -> None:
+    """Raise unless a factory's expert is a module that has what experts need."""
     if not isinstance(expert, nn.Module):
         raise TypeError(
             "The factory given as architecture must return a torch.nn.Module, "
@@ -81,12 +89,15 @@ def _check_expert(expert: Any, input_shape: tuple[int, ...], latent_dim: int) ->
                 f"The module that the architecture factory returned has no method "
                 f"{method!r}; it needs encode(rows) and decode(latents)."
             )
-    module: Any = expert
+
+
+def _check_shapes(module: Any, input_shape: tuple[int, ...], latent_dim: int) -> None:
+    """Raise unless an expert maps rows to latents and back with the right shapes."""
     was_training = module.training
     try:
         module.eval()
         with torch.no_grad():
-            rows = torch.zeros(2, *input_shape)
+            rows = torch.zeros(2, *input_shape, dtype=torch.float32)
             latents = module.encode(rows)
             _check_shape("encode", latents, (2, latent_dim), rows)
             _check_shape("decode", module.decode(latents), (2, *input_shape), latents)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -20,6 +20,7 @@ __all__ = [
     "ParallelConvTranspose",
     "ParallelLinear",
     "autocast",
+    "without_autocast",
 ]
 
 # Products with an odd number of outputs round a row by its place in the batch. To
@@ -70,6 +71,16 @@ def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
             yield
     finally:
         _CASTS.kept = None
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Compute as tensors are given, whatever whoever calls has asked torch for."""
+    with ExitStack() as disabled:
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                disabled.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def _cast(weight: Tensor) -> Tensor:

@@ -97,7 +97,8 @@ class Scaling:
     def undo(self, rows: Array) -> Array:
         """Return scaled rows (..., features) to their units, in float32."""
         original = rows.astype(np.float64) * self.scale + self.center
-        return original.astype(np.float32)
+        most = np.finfo(np.float32).max  # of rows of float64, values may be beyond
+        return original.clip(-most, most).astype(np.float32)
 
 
 @dataclass(frozen=True)
