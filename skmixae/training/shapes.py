@@ -12,12 +12,14 @@ from .batches import Rows
 SHORTEST_SIDE, MOST_OBLONG = 8, 2
 # Series are longer than this: of fewer features, neighbours may be alike by chance.
 SHORTEST_SERIES = 50
-# Of wider rows nobody asks whether they are series, nor, three times as wide, images.
+# Of wider rows nobody asks whether they are series, of which experts read all, nor
+# images, of which they do not: 256 x 256 pixels in three colours.
 WIDEST = 1 << 14
-WIDEST_IMAGE = 3 * WIDEST
+WIDEST_IMAGE = 3 << 16
 # The look is at so many rows and pixels at most, and at so many values and products: of
 # wide rows there are then fewer, and some fifty are enough.
 ROWS_SEEN = PIXELS_SEEN = 1000
+FEWEST_ROWS_SEEN = 42
 VALUES_SEEN = 1 << 21
 PRODUCTS_SEEN = 1 << 24
 # So many features are most like one that they touch: of an image, with so many of these
@@ -140,7 +142,8 @@ def _is_varying(spread: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _centred(rows: Rows) -> NDArray[np.float64]:
     """Return some rows, evenly spread over all, each feature less its mean."""
     n = len(rows)
-    n_seen = max(1, min(n, ROWS_SEEN, VALUES_SEEN // rows.n_features))
+    affordable = max(FEWEST_ROWS_SEEN, VALUES_SEEN // rows.n_features)
+    n_seen = min(n, ROWS_SEEN, affordable)
     x = rows.take(np.linspace(0, n - 1, n_seen).astype(int)).astype(np.float64)
     x -= x.mean(0)
     return x

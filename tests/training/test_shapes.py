@@ -147,6 +147,15 @@ def test_other_rows_have_no_order(kind, seed):
     assert seen(others(np.random.default_rng(seed))[kind]) is None
 
 
+@pytest.mark.parametrize("side", [160, 224])
+def test_photographs_are_images(side):
+    parts = extract_patches_2d(
+        load_sample_image("flower.jpg"), (side, side), max_patches=60, random_state=0
+    )
+    assert seen(parts.reshape(60, -1)) == (side, side, 3)
+    assert seen(parts.mean(3).reshape(60, -1)) == (side, side)
+
+
 @pytest.mark.parametrize("shape", [(7, 10), (8, 17), (1, 100)])
 def test_images_that_are_too_small_or_too_oblong_are_not_looked_for(shape):
     assert seen(images(*shape)) in {None, (shape[0] * shape[1],)}
