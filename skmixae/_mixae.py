@@ -121,13 +121,14 @@ class MixAEClustering(
         The number of clusters, K.
     n_experts : int, "auto" or None, default="auto"
         The number of experts. Where they are more than the clusters, they are merged
-        after training, so that the cluster of a row tells most about the cluster of a
-        slightly changed view of it [3]_. Experts to spare follow clusters of any
-        shape. "auto" is twice ``n_clusters`` and at least 10, where that leaves 75 rows
-        for each, or 25 images or series, and up to four times, where that leaves 1000.
-        With ``cluster_sizes``, with labels, probabilities or a start that is held to in
-        ``init``, for a single cluster, and for crowded rows (see ``init``), it is as
-        many as clusters. None is one for each cluster, as in the paper.
+        before the last part of training (``refinement``), so that the cluster of a row
+        tells most about the cluster of a slightly changed view of it [3]_. Experts to
+        spare follow clusters of any shape. "auto" is twice ``n_clusters`` and at least
+        10, where that leaves 75 rows for each, or 25 images or series, and up to four
+        times, where that leaves 1000. With ``cluster_sizes``, with labels,
+        probabilities or a start that is held to in ``init``, for a single cluster, and
+        for crowded rows (see ``init``), it is as many as clusters. None is one for each
+        cluster, as in the paper.
     n_active : int, default=1
         How many experts each row is the sum of. With more than one, clusters are the
         *atoms* that rows are put together from, such as the speakers in a recording:
@@ -136,14 +137,17 @@ class MixAEClustering(
     latent_dim : int or "auto", default="auto"
         The dimension of each expert's latent space. A small one makes experts
         specialise: an expert that can reconstruct everything tells nothing. "auto" is
-        10, or one less than the number of features where those are few.
+        10, or one less than the features, or directions, that experts read where those
+        are few.
     architecture : {"mlp", "conv2d", "conv1d"} or callable, default="mlp"
         The kind of experts: fully connected, convolutional over images or over series.
-        Of images, in colours or in grey, "mlp" mostly finds clusters that are as good
-        or better in a fraction of the time, as ``consistency`` moves them. A
+        Of images, in colours or in grey, "mlp" takes a fraction of the time; on the
+        few sets that were compared "conv2d" was a little better or worse. A
         callable ``factory(input_shape, latent_dim)`` returns one expert, a
         ``torch.nn.Module`` with methods ``encode(rows)``, from (b, \*input_shape) to
-        (b, latent_dim), and ``decode(latents)`` back; it is called K times.
+        (b, latent_dim), and ``decode(latents)`` back. It is called once for each
+        expert (``n_experts``); rows are centred and scaled, and images have their
+        channels first.
     expert : {"plain", "variational", "adversarial"}, default="plain"
         What is asked of the latents of an expert, of any architecture. Those of "plain"
         experts are free, as in the paper's experiments. Its outlook has the two others,
@@ -167,12 +171,13 @@ class MixAEClustering(
         The activation of all hidden layers.
     input_shape : tuple of int, "auto" or None, default="auto"
         The shape of a row: ``(height, width)``, ``(channels, height, width)`` or, with
-        up to four channels, ``(height, width, channels)`` of an image, ``(length,)`` or
-        ``(channels, length)`` of a series. Rows stay flat in X and are reshaped inside.
-        Two or three dimensions mean an image, unless ``architecture="conv1d"``. None
-        means a vector. "auto" recognises images of 64 pixels or more, row after row, no
-        more than twice as wide as high or as high as wide, in grey or in three colours,
-        first or last, and series of more than 50 values: half or more of the pixels, or
+        up to four channels, ``(height, width, channels)`` of an image, ``(length,)`` of
+        a series, and ``(channels, length)`` of one with ``architecture="conv1d"``:
+        without it, two or three dimensions mean an image. Rows stay flat in X and are
+        reshaped inside. None means a vector. "auto" recognises images, row after row,
+        with sides of 8 pixels or more and up to 196,608 values, no more than twice as
+        wide as high or as high as wide, in grey or in three colours, first or last,
+        and series of 51 to 16,384 values: half or more of the pixels, or
         values, are most correlated with one that they touch, in each colour. Other rows
         are vectors. It does not look where ``whitening``,
         ``n_components``, ``directions`` or ``n_active`` are not left as they are, nor
@@ -194,8 +199,9 @@ class MixAEClustering(
         `reconstruct` turns them back. `partial_fit` whitens by its first chunk.
     n_components : int or "auto", default="auto"
         The most principal directions that are kept. "auto" is 100, and in rows of more
-        than 50 features no more than have 90 % of the variance, but two for each
-        cluster, and 20: K classes that a network was taught are apart in K - 1. Weak
+        than 50 features no more than have 90 % of the variance, but never fewer than 20
+        or, up to 100, two for each cluster: of what a network sees that was taught K
+        classes, these are apart in K - 1 directions. Weak
         ones are left out, too, where they are most and rows are noise along them, one
         Gaussian that is round; but not where rows are to be drawn (`expert`).
     directions : bool or "auto", default="auto"
@@ -203,15 +209,17 @@ class MixAEClustering(
         brought to one length. "auto" is True where nine in ten values of X are zero,
         as of word counts.
     input_noise : float, default=0.0
-        Standard deviation of Gaussian noise on what the encoders read while training,
-        in units of the data's own standard deviation (denoising experts).
+        Standard deviation of Gaussian noise on what the encoders read while training
+        (denoising experts), in units of the data's own standard deviation; with "bce",
+        for which rows are not scaled, in those of X.
     reconstruction_loss : {"mse", "bce", "cosine"}, default="mse"
         The reconstruction error: squared error; binary cross-entropy, for features in
         [0, 1]; or one minus the cosine, for text and other data whose direction
         matters. Each is divided by the error of predicting the mean.
     sample_entropy_weight : float, default=2.0
         The weight (alpha in the paper) of the mean entropy of the assignments, which
-        is minimised. Entropies are in units of log K.
+        is minimised. Entropies are in units of the log of the number of experts, and of
+        clusters once experts to spare are merged.
     batch_entropy_weight : float or "auto", default="auto"
         The weight (beta) of the entropy of the mean assignment of a batch, which is
         maximised, up to what a random batch of even clusters has. "auto" is 8, and
@@ -228,14 +236,14 @@ class MixAEClustering(
         spare, and ``cluster_sizes`` says nothing; otherwise, and in `partial_fit`,
         "constant".
     cluster_sizes : array-like of shape (K,), "auto", "start" or None, default="auto"
-        Known proportions of the clusters, in any order. They replace the even sizes
-        that the batch entropy prefers by cross-entropy, whichever expert takes which,
-        and as far as assignments are sure.
+        Known proportions of the clusters, in any order. Clusters are pulled towards
+        these sizes instead of even ones (by cross-entropy), the more so the surer
+        assignments are; no expert is told which size is its own.
         The labels of a `fit` from scratch follow the order given, unless ``init`` has
         labels; in `partial_fit` and with ``warm_start`` clusters keep the numbers that
-        they have. None prefers even sizes. "start" does so only up to the entropy of
-        the sizes of the clusters that training starts from: an estimate, which large
-        and small clusters survive. "auto" is that for crowded rows (see ``init``) that
+        they have. None prefers even sizes. "start": clusters need be no
+        more even than those that training starts from, so that large and small ones
+        survive. "auto" is that for crowded rows (see ``init``) that
         start from clusters with an expert each, and for the starts "round", "centres",
         "uneven", "plain", "latent_classes" and "topics", and for small tables of which
         the graph and k-means see much the same clusters; else None. `partial_fit`
@@ -281,13 +289,13 @@ class MixAEClustering(
         1000 on few images or series (25 for each expert of more than 40), and as few as
         make 5000 on many, but no less than 10.
     batch_size : int, default=256
-        The most rows in a step. Some 20 for each cluster are needed for the batch
-        entropy to mean anything.
+        The most rows in a step.
     learning_rate : float, default=0.002
         The learning rate of Adam at the start.
     learning_rate_decay : float, default=0.3
         The share of the learning rate that is left in the last epoch, to which it falls
-        geometrically; where clusters are refined (``refinement``), its square is.
+        geometrically. Where clusters are refined (``refinement``), it starts at
+        ``learning_rate`` again there, and falls to the square of this share of it.
         `partial_fit`, which knows no last epoch, does not lower it.
     weight_decay : float, default=0.0
         Decoupled weight decay.
@@ -305,9 +313,9 @@ class MixAEClustering(
         are trained that experts to spare were merged into: entropies and consistency
         are then of clusters, and a border between two experts of one cluster costs
         nothing. The learning rate starts anew and falls twice as far; weights that
-        ``entropy_schedule`` has moved, but by "balanced", stay where they are then. A
-        balance that was to fade and never did, for experts that share a cluster are
-        not sure which of them has a row, fades then.
+        ``entropy_schedule`` has moved, but by "balanced", stay where they are then.
+        Experts that share a cluster may never be sure which of them has a row, so that
+        the balance did not fade: then it fades in these epochs.
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
@@ -316,7 +324,7 @@ class MixAEClustering(
         7500 rows, and one more from the graph of neighbours (see ``init``) where that
         is not 1. It is 2 where ``init="auto"`` tries two starts, which are compared
         with an eighth of the batch entropy, and 5 for sums (``n_active``), which are
-        without the consistency.
+        without the consistency. Where ``warm_start`` goes on there is none.
         On a processor small networks are trained side by side, where torch has threads
         (``torch.set_num_threads``) that one of them has no use for; not with callbacks,
         ``verbose=2`` or code of your own. What they find is the same.
@@ -346,12 +354,13 @@ class MixAEClustering(
         - "topics", for counts of words and their like, such as tf-idf, of which none is
           negative: the probabilities of topics that have chances for each word (a
           mixture of multinomials [7]_), in which a row of n words counts as sqrt(n) or,
-          until four fifths of all are sure of a topic, up to four times as many; the
-          likeliest of those found from ten runs of k-means, held to.
+          until the mean of the largest probabilities is 0.8, up to four times as many;
+          the likeliest of those found from ten runs of k-means, held to.
 
         "auto" is "random" for rows that are not whitened, but "nearest" for images and
         series in more than 15 clusters, and "spectral" for the last restart of few.
-        Others it asks, and the first of these that is true decides:
+        Others it asks, and the first of these that is true decides (with ``n_experts``
+        above ``n_clusters`` the last two alone are asked):
 
         - four fifths of the features are indicators, of two values, and these are no
           words; they are latent classes by the Bayesian information criterion, which is
@@ -383,25 +392,28 @@ class MixAEClustering(
         objective lower by 0.05. For sums (``n_active``) it is "kmeans", whose centres
         then add up to rows.
 
-        Rows are *crowded* where some are near to most others, so that experts to spare
-        are merged badly. "auto" says so of more than 100 features, where rows are
-        counts or there are no experts to spare; and with experts to spare, of more than
-        100 features or 20 directions, where the sizes of the graph's clusters have at
-        most four fifths of the entropy of those of k-means, or the graph falls into
-        more parts than clusters. Another ``init`` says so of more than 100 features,
-        "spectral" only where rows are counts.
+        Rows are *crowded* where a few are among the nearest neighbours of very many, as
+        is common in many dimensions: experts to spare would be merged wrongly. "auto"
+        says so of more than 100 features, where rows are counts or there are no experts
+        to spare; and with experts to spare, of more than 100 features or 20 directions,
+        where the sizes of the graph's clusters have at most four fifths of the entropy
+        of those of k-means, or the graph falls into more parts than clusters. Another
+        ``init`` says so of more than 100 features, "spectral" only where rows are
+        counts.
     warm_start : bool, default=False
         Whether `fit` goes on from the network that it left before.
     random_state : int, RandomState instance or None, default=None
         Determines weights, order, noise and restarts. torch's and numpy's global
-        generators are left alone. Experts and changes of your own may draw from
-        torch's, which is seeded for them and then put back: threads share it, so that
-        such fits in several threads at once are not reproducible.
+        generators are left alone, but for None, which draws its seeds from numpy's.
+        Experts and changes of your own may draw from torch's, which is seeded for them
+        and then put back: threads share it, so that such fits in several threads at
+        once are not reproducible.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1" ..., "mps", or the fastest at hand.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         The type of the products in training; weights stay float32, and so does all
-        inference. "auto" is bfloat16 for rows of more than 50 features, on GPUs and
+        inference. "auto" is bfloat16 where experts read more than 50 numbers of a row
+        (features, pixels, or the directions that ``whitening`` keeps), on GPUs and
         processors that have products of it (AMX or AVX-512 BF16). Ask for "float32"
         where the same seed must give nearly the same on any machine.
     verbose : int, default=0
@@ -429,13 +441,15 @@ class MixAEClustering(
         and so on; "learning_rate";
         "expert_share" (of shape (n_experts,)), the share of rows for each expert;
         "label_change", the share of rows whose expert, or cluster once experts to spare
-        are merged, changed since the epoch before (NaN in the first epoch, and in the
-        first after a start was learned or experts were merged); and
+        are merged, changed since the epoch before (NaN in the first epoch, in the
+        first after a start was learned or experts were merged, and in `partial_fit`);
+        and
         "validation_objective", where rows are held out.
     cluster_sizes_ : ndarray of shape (n_clusters,)
         The share of the rows in each cluster.
     expert_sizes_ : ndarray of shape (n_experts,)
-        The mean probability of each expert over the rows.
+        The mean probability of each expert over the rows; with ``n_active`` above 1,
+        divided by that.
     expert_labels_ : ndarray of shape (n_experts,)
         The cluster of each expert.
     expert_children_ : ndarray of shape (n_experts - 1, 2)
@@ -450,10 +464,11 @@ class MixAEClustering(
         ``entropy_schedule``.
     objective_ : float
         Reconstruction + alpha * sample entropy - beta * batch entropy of the clusters
-        over all rows, and the weighted consistency and divergence from the start of
-        the epoch whose weights were kept: what `n_init` compares. It needs no labels.
-        Where restarts begin from different clusters, with an eighth of beta: else the
-        most even were preferred. The batch entropy counts whole here, also where
+        over all rows, and the weighted consistency (but of sums), divergence from the
+        start, prior and distillation of the epoch whose weights were kept: what
+        `n_init` compares. It needs no labels.
+        Where restarts begin from different clusters, beta counts an eighth, or the most
+        even start would always win. The batch entropy counts whole here, also where
         ``cluster_sizes`` lets training reward no more of it than the start has.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.
@@ -608,8 +623,9 @@ class MixAEClustering(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows. Sparse rows are densified a batch at a time, and memory maps are
-            read a batch at a time.
+            The rows. Memory maps are read a batch at a time, and sparse rows densified
+            so, but for some 130 MB of them at most while principal directions are
+            looked for.
         y : None
             Ignored; there for scikit-learn's convention, and for callbacks that score.
 
@@ -624,7 +640,8 @@ class MixAEClustering(
             If a parameter or X is not as it should be. What was fitted before is kept.
         TrainingDiverged
             If a term of the objective is no longer finite. The weights of the best
-            epoch are kept, where there was one; so they are on an interrupt.
+            epoch are kept, where there was one; so they are on an interrupt, and where
+            code of your own fails in the middle.
         """
         with self._unchanged_on_error(), gradients():
             warm = self.warm_start and hasattr(self, "module_")
@@ -691,7 +708,8 @@ class MixAEClustering(
         The first chunk says what rows are, how they are whitened and where training
         starts: it is asked as ``init`` says, and what it shows is learned before the
         first pass. To ``init="auto"`` fewer than ten rows for each cluster show
-        nothing, and the start is random, as it is of images in at most 15 clusters.
+        nothing, and the start is random, as it is of images and series in at most 15
+        clusters, and of rows that are not whitened.
         Rows of later chunks are not held to the start. How experts to spare are merged
         is asked of the last 500 rows for each expert; after `fit`, the clusters that it
         found count as so many rows as it had. After 300 steps, 1000 of images or
@@ -855,10 +873,10 @@ class MixAEClustering(
         """Return the latents of each row.
 
         A row is described by its own expert alone (by ``n_active`` of them, if it is
-        their sum): the latents of the most probable expert stand in that expert's block
-        of ``latent_dim`` columns, and the others are zero. Latents of different experts
-        are coordinates on different manifolds and share no axis, hence a block for
-        each.
+        their sum): the latents of the most probable expert of the row's cluster stand
+        in that expert's block of ``latent_dim`` columns, and the others are zero.
+        Latents of different experts are coordinates on different manifolds and share no
+        axis, hence a block for each.
 
         Parameters
         ----------
@@ -952,12 +970,13 @@ class MixAEClustering(
         """
         check_is_fitted(self)
         n_clusters = self._n_clusters
-        n_samples = check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
         shares = self.expert_sizes_.astype(np.float64)
         if cluster is not None:
             check_scalar(
                 cluster, "cluster", Integral, min_val=0, max_val=n_clusters - 1
             )
+            cluster = int(cluster)
             shares[self.expert_labels_ != cluster] = 0.0
             if not self.cluster_sizes_[cluster]:
                 raise ValueError(f"cluster={cluster} has no rows to learn from.")
@@ -985,7 +1004,7 @@ class MixAEClustering(
         return inference.reconstruct(rows)
 
     def reconstruction_errors(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return how badly each expert reconstructs each row.
+        """Return how badly the best expert of each cluster reconstructs each row.
 
         Parameters
         ----------
@@ -1016,7 +1035,8 @@ class MixAEClustering(
         -------
         scores : ndarray of shape (n_samples,), float32
             The negative of each row's smallest reconstruction error: at most 0 (for
-            "mse" and "cosine"), and -1 where no expert does better than the mean. Low
+            "mse" and "cosine"), and -1 on average if no expert did better than the
+            mean. Low
             scores mark outliers. Where whitening keeps some directions alone
             (``n_components``), what a row has beyond them is an error, too, but not of
             counts (``directions``), nor what is finer than the pixels of large images
@@ -1266,10 +1286,13 @@ def _check_flat(X: Any) -> None:
     """Raise where rows are images or series that are not unrolled, with the way out."""
     shape = tuple(getattr(X, "shape", ()))
     if len(shape) > 2:
+        told = f"input_shape={shape[1:]}"
+        if len(shape) == 3:  # two numbers alone mean an image
+            told += f", or {(shape[1] * shape[2],)} for series of several channels"
         raise ValueError(
             f"Found array with dim {len(shape)}, while dim <= 2 is required: rows are "
             "flat. Use X.reshape(len(X), -1) and, where images or series are not "
-            f"recognised, input_shape={shape[1:]}."
+            f"recognised, {told}."
         )
 
 

@@ -225,9 +225,10 @@ def load_newsgroups20(
 ) -> Dataset:
     """Load 20 Newsgroups: 18,846 messages as tf-idf of 2,000 terms, 20 classes.
 
-    Networks want inputs of unit scale: multiply the rows, which have length 1, by
-    ``sqrt(2000)``. The file and scikit-learn's fetcher cut the texts into terms in
-    slightly different ways, so results on the two are not the same to the digit.
+    Rows have length 1. `MixAEClustering` scales them itself; other networks may want
+    them times ``sqrt(2000)``. The file and scikit-learn's fetcher cut the texts into
+    terms in slightly different ways, so results on the two are not the same to the
+    digit.
 
     Parameters
     ----------
@@ -270,8 +271,8 @@ def load_reuters(
 
     The classes are very unequal: 3,713 articles in the largest, 2,055 in the next,
     then 321. ``n_largest_classes=4`` gives the four classes that are usual in the
-    field, though not on the same articles as in the MIXAE paper (RCV1). Networks want
-    inputs of unit scale: multiply the rows, which have length 1, by ``sqrt(2000)``.
+    field, though not on the same articles as in the MIXAE paper (RCV1). Rows have
+    length 1, as those of `load_newsgroups20`.
 
     Parameters
     ----------

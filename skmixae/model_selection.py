@@ -215,9 +215,8 @@ def select_n_clusters(
     What the criteria cannot do:
 
     - **Stability** rewards what is easy to find again: two clusters where there are
-      two groups of groups. KMeans on scikit-learn's digits is most stable at 2 (.96)
-      and again at 11 (.88), with less between (measured, five repeats): such a second
-      peak is worth more than ``best_n_clusters``. Clusters of very unequal size, or
+      two groups of groups. A second peak at a larger number is then worth more than
+      ``best_n_clusters``. Clusters of very unequal size, or
       symmetric data that can be cut in several equally good ways, look unstable at
       the right number [2]_. And an estimator that always makes the same mistake is
       stable. Fits on few rows, or stopped early, are unstable for every candidate;

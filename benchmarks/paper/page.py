@@ -76,7 +76,7 @@ on with. Figures are PNG and SVG, numbers JSON, with seeds, machine and versions
 
 Labels are read to score and to arrange pictures, after the fit; nothing is chosen by
 them. Seeds count from 0, and none is picked: pictures show seed 0. Batch entropies are
-of all rows as one batch. All entropies are in nats.
+of all rows as one batch, and all entropies of tables in nats.
 
 Of MNIST, table 3 and the figures are of all rows and of the convolutional experts that
 the preset gives images, as the paper's, on a GPU; the rest is of one thread of a
