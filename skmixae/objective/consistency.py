@@ -126,10 +126,11 @@ def changed_by(
             if isinstance(changed, Tensor)
             else repr(type(changed))
         )
+        name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(
             "A function in the 'consistency' parameter must return a tensor of the "
             f"shape of the rows that it got, {tuple(rows.shape)}. Got {got} from "
-            f"{function!r} instead."
+            f"{name} instead."
         )
     # By the difference, in which a large centre has no rounding to leave.
     return x + (changed.to(rows) - rows).flatten(1) / scale
