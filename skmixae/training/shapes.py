@@ -17,7 +17,7 @@ SHORTEST_SERIES = 50
 WIDEST = 1 << 14
 WIDEST_IMAGE = 3 << 16
 # The look is at so many rows and pixels at most, and at so many values and products: of
-# wide rows there are then fewer, and some fifty are enough.
+# wide rows there are then fewer, but no fewer than are enough to tell.
 ROWS_SEEN = PIXELS_SEEN = 1000
 FEWEST_ROWS_SEEN = 42
 VALUES_SEEN = 1 << 21
