@@ -59,8 +59,8 @@ class FitMonitor:
         self.n_restarts, self.max_epochs = n_restarts, max_epochs
         self.attributes = attributes
         self.n_epochs = self.n_begun = 0
-        if note and self.verbose:
-            self._say(note)
+        if note:
+            self.note(note)
         if HAS_CALLBACKS:
             n_tasks = max_epochs if n_restarts == 1 else n_restarts
             self.root = estimator._init_callback_context(max_subtasks=n_tasks)
@@ -128,6 +128,11 @@ class FitMonitor:
                 reconstruction_attributes=lambda: self.attributes(self.network),
             )
         )
+
+    def note(self, line: str) -> None:
+        """Print a line, where anything is printed."""
+        if self.verbose:
+            self._say(line)
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> None:
         """Take note of the end of the fit."""

@@ -99,6 +99,7 @@ class Problem:
     validation_fraction: float | None
     refinement: float  # share of the epochs
     n_init: int
+    ends_agreed: bool  # whether two restarts that agree are enough
     start: NDArray | str  # labels or probabilities, or the name of a way to start
     other_starts: tuple[str, ...]  # which restarts try in turn
     judged_balance: float  # the share of the batch entropy where they are compared
@@ -361,6 +362,7 @@ def resolve_problem(
         choose = choose_stream_start if is_chunk else choose_starts
         starts = choose(e, rows, moments, ordered=reading.ordered)
     init, *others = starts.in_turn
+    by_chance = reading.ordered and is_named(init, "random")
     # Starts that tell sizes are compared with less of what wants them even.
     tell_sizes = bool(others) and not is_named(init, "random")
     crowded = is_crowded(e, rows, moments, init, *others)
@@ -408,10 +410,11 @@ def resolve_problem(
             e.n_init,
             n_rows,
             varied=crowded and not is_held(init),
-            ordered=reading.ordered and is_named(init, "random"),
+            ordered=by_chance,
             n_starts=1 + len(others),
             sums=sums,
         ),
+        ends_agreed=by_chance and is_named(e.n_init, "auto"),
         start=start,
         other_starts=tuple(others),
         judged_balance=JUDGED_BALANCE if tell_sizes else 1.0,

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
 
 from ._callbacks import FitMonitor
 from ._fitting import fit_once
 from ._outcome import Candidate
+from ._parameters import AGREEMENT
 from ._problem import Problem, new_network
 from .network import MixtureOfAutoencoders
 from .training import Batches, EpochReport, Moments, Monitor, fed_threads, threads_worth
@@ -76,6 +78,7 @@ class Restarts:
     def __post_init__(self) -> None:
         starts = self.problem.restarts()
         self.tasks = list(zip(starts, self.seeds, strict=False))
+        self.found: list[NDArray[np.integer]] = []  # the labels that each came to
 
     def best(self) -> tuple[Candidate, BaseException | None]:
         """Return the one of the lowest objective, and what broke the fit off, if so.
@@ -127,7 +130,7 @@ class Restarts:
             self.monitor.begin_restart(network, start)
             outcome = self._fit(problem, seed, network, self.monitor)
             yield outcome
-            if outcome.error or self._told(outcome.whole):
+            if outcome.error or self._told(outcome.whole) or self._agreed(outcome):
                 return
 
     def _side_by_side(self, n_at_once: int) -> Iterator[Outcome]:
@@ -159,6 +162,8 @@ class Restarts:
                     network = outcome.whole.inference.network
                     self.monitor.begin_restart(network, problem.start_name)
                     self._told(outcome.whole)
+                    if self._agreed(outcome):
+                        return
             finally:
                 brake.pull()
                 for fit in fits:
@@ -188,6 +193,20 @@ class Restarts:
         """Tell the monitor of a restart that ended; True when it has enough."""
         n_epochs = len(candidate.run.history)
         return self.monitor.end_restart(candidate.objective, n_epochs)
+
+    def _agreed(self, outcome: Outcome) -> bool:
+        """Tell whether one came to what another had come to, where that is enough."""
+        survey = outcome.whole.survey
+        # All rows in one cluster would agree with the same.
+        agreed = self.problem.ends_agreed and survey.sizes.all()
+        agreed = agreed and any(
+            adjusted_rand_score(labels, survey.labels) > AGREEMENT
+            for labels in self.found
+        )
+        self.found.append(survey.labels)
+        if agreed and len(self.found) < len(self.tasks):
+            self.monitor.note("two starts agree: no other is tried")
+        return agreed
 
 
 class Brake:

@@ -386,10 +386,12 @@ def test_experts_to_spare_need_fewer_rows_that_have_an_order():
 def test_few_images_are_begun_more_than_once(n_rows, n_init):
     rows = Rows(np.random.default_rng(0).normal(size=(n_rows, 64)))
 
-    def restarts(**params):
+    def problem(**params):
         model = MixAEClustering(2, **params)
-        problem = resolve_problem(model, rows, resolve_moments(model, rows))
-        return [restart.start for restart in problem.restarts()]
+        return resolve_problem(model, rows, resolve_moments(model, rows))
+
+    def restarts(**params):
+        return [restart.start for restart in problem(**params).restarts()]
 
     few = ["random"] * n_init
     turns = few + ["spectral"] * (n_init > 1)
@@ -399,6 +401,11 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
     assert restarts(input_shape=(8, 8), n_init=8) == (8 * turns)[:8]
     assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
     assert restarts(input_shape=None) == ["spectral"]
+    assert problem(input_shape=(8, 8)).ends_agreed
+    assert problem(input_shape=(8, 8), init="random").ends_agreed
+    assert not problem(input_shape=(8, 8), n_init=4).ends_agreed
+    assert not problem(input_shape=(8, 8), init="kmeans").ends_agreed
+    assert not problem(input_shape=None).ends_agreed
 
 
 @pytest.mark.parametrize("n_rows", [400, 4000])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, load_wine, make_blobs
+from sklearn.metrics import adjusted_rand_score
 
 from skmixae import MixAEClustering, TrainingDiverged, _problem, _restarts
 from skmixae.training import ONE_AT_A_TIME, loop
@@ -230,3 +231,48 @@ def test_rows_are_asked_for_their_start_one_fit_at_a_time(monkeypatch):
     assert may_be_asked == [False]
     assert ONE_AT_A_TIME.acquire(blocking=False)
     ONE_AT_A_TIME.release()
+
+
+def bars(noise):
+    """Return images of a bar in one of three places, behind noise."""
+    rng = np.random.default_rng(0)
+    places = np.arange(120) % 3
+    images = np.zeros((120, 8, 8))
+    for image, place in zip(images, places, strict=True):
+        image[:, 2 * place + 1 : 2 * place + 3] = 1.0
+    return (images + noise * rng.normal(size=images.shape)).reshape(120, 64), places
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_restarts_of_images_end_once_two_agree(n_threads, capsys):
+    torch.set_num_threads(n_threads)
+    rows, places = bars(noise=0.1)
+    settings = {"input_shape": (8, 8), "max_epochs": 60, "learning_rate": 0.01}
+    settings["verbose"] = 1
+    model = small(**settings, n_init="auto", init="auto").fit(rows)
+    told = capsys.readouterr().out
+    assert (told.count("] start "), "two starts agree" in told) == (2, True)
+    assert adjusted_rand_score(model.labels_, places) == 1.0
+
+    two = small(**settings, n_init=2).fit(rows)
+    assert model.objective_ == two.objective_
+    assert_array_equal(model.labels_, two.labels_)
+
+    capsys.readouterr()
+    small(**settings, n_init=4).fit(rows)  # who asks for so many gets them
+    told = capsys.readouterr().out
+    assert (told.count("] start "), "two starts agree" in told) == (4, False)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_restarts_of_images_that_differ_are_all_tried(n_threads, capsys):
+    torch.set_num_threads(n_threads)
+    noise = np.random.default_rng(0).normal(size=(120, 64))
+    small(input_shape=(8, 8), max_epochs=20, verbose=1, n_init="auto", init="auto").fit(
+        noise
+    )
+    told = capsys.readouterr().out
+    assert (told.count("] start "), "two starts agree" in told) == (4, False)

@@ -28,6 +28,7 @@ from .rows import (
     resolve_whitening,
 )
 from .starts import (
+    AGREEMENT,
     CHUNK_ROWS,
     JUDGED_BALANCE,
     MARGIN,
@@ -50,6 +51,7 @@ from .training import (
 from .values import is_named, layer_sizes
 
 __all__ = [
+    "AGREEMENT",
     "CHUNK_ROWS",
     "CONSTRAINTS",
     "JUDGED_BALANCE",
