@@ -198,8 +198,8 @@ class Restarts:
         """Tell whether one came to what another had come to, where that is enough."""
         survey = outcome.whole.survey
         # All rows in one cluster would agree with the same.
-        agreed = self.problem.ends_agreed and survey.sizes.all()
-        agreed = agreed and any(
+        counts = self.problem.ends_agreed and bool(survey.sizes.all())
+        agreed = counts and any(
             adjusted_rand_score(labels, survey.labels) > AGREEMENT
             for labels in self.found
         )
