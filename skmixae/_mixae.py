@@ -321,9 +321,9 @@ class MixAEClustering(
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
         rows: there much depends on the start, unless they are held to it.
         Of few images or series, in at most 15 clusters, it is 3, or as many as make
-        7500 rows, and one more from the graph of neighbours (see ``init``) where that
-        is not 1; none follows once two have come to nearly the same clusters, by an
-        adjusted Rand index above .9.
+        7500 rows, and one more from the graph of few neighbours (see ``init``) where
+        that is not 1; none follows once two have come to nearly the same clusters, by
+        an adjusted Rand index above .9.
         It is 2 where ``init="auto"`` tries two starts, which are compared with an
         eighth of the batch entropy, and 5 for sums (``n_active``), which are without
         the consistency. Where ``warm_start`` goes on there is none.
@@ -360,7 +360,7 @@ class MixAEClustering(
           the likeliest of those found from ten runs of k-means, held to.
 
         "auto" is "random" for rows that are not whitened, but "nearest" for images and
-        series in more than 15 clusters, and "spectral" for the last restart of few.
+        series in more than 15 clusters, and for the last restart of few.
         Others it asks, and the first of these that is true decides (with ``n_experts``
         above ``n_clusters`` the last two alone are asked):
 
