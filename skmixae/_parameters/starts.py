@@ -16,9 +16,9 @@ from .values import is_named, numbers
 # tie, and half of them are wrong.
 RESTARTS, RESTARTED_ROWS = 5, 60_000
 # What few images or series lead to depends on the start, and the objective knows what
-# is good. One start more is from the graph of few neighbours: of twelve things that turn
-# before a camera it has .74, which random weights (.59) do not find, nor the graph of
-# ten neighbours (.64); of digits, which it mixes, it does no harm.
+# is good. One start more is from the graph of few neighbours: of twelve things that
+# turn before a camera it has .74, which random weights (.59) do not find, nor the graph
+# of ten neighbours (.64); of digits, which it mixes, it does no harm.
 ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 7500
 # Two of them that agree so well (adjusted Rand index) have found what there is: of
 # digits and of 2,500 of USPS the best until then was as good as the best of three, in
