@@ -196,10 +196,11 @@ class Restarts:
 
     def _agreed(self, outcome: Outcome) -> bool:
         """Tell whether one came to what another had come to, where that is enough."""
+        if not self.problem.ends_agreed:
+            return False
         survey = outcome.whole.survey
         # All rows in one cluster would agree with the same.
-        counts = self.problem.ends_agreed and bool(survey.sizes.all())
-        agreed = counts and any(
+        agreed = bool(survey.sizes.all()) and any(
             adjusted_rand_score(labels, survey.labels) > AGREEMENT
             for labels in self.found
         )
