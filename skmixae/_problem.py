@@ -99,6 +99,7 @@ class Problem:
     validation_fraction: float | None
     refinement: float  # share of the epochs
     n_init: int
+    by_likeness: bool  # whether restarts are compared by their clusters, too
     ends_agreed: bool  # whether two restarts that agree are enough
     start: NDArray | str  # labels or probabilities, or the name of a way to start
     other_starts: tuple[str, ...]  # which restarts try in turn
@@ -120,7 +121,8 @@ class Problem:
         """Return the problem of each restart, from one start after the other."""
         starts = [self]
         for name in self.other_starts:
-            handicap = 0.0 if name == self.start_name else MARGIN
+            same = self.by_likeness or name == self.start_name
+            handicap = 0.0 if same else MARGIN
             starts.append(replace(self, start=name, handicap=handicap))
         return [starts[i % len(starts)] for i in range(self.n_init)]
 
@@ -414,7 +416,8 @@ def resolve_problem(
             n_starts=1 + len(others),
             sums=sums,
         ),
-        ends_agreed=by_chance and is_named(e.n_init, "auto"),
+        by_likeness=by_chance and not sums,
+        ends_agreed=by_chance and not sums and is_named(e.n_init, "auto"),
         start=start,
         other_starts=tuple(others),
         judged_balance=JUDGED_BALANCE if tell_sizes else 1.0,

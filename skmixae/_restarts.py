@@ -1,4 +1,4 @@
-"""Fits of one problem from several seeds, of which the best is kept."""
+"""Fits of one problem from several seeds, of which one is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 from ._callbacks import FitMonitor
 from ._fitting import fit_once
 from ._outcome import Candidate
-from ._parameters import AGREEMENT
+from ._parameters import AGREEMENT, NEARLY_LOWEST
 from ._problem import Problem, new_network
 from .network import MixtureOfAutoencoders
 from .training import Batches, EpochReport, Moments, Monitor, fed_threads, threads_worth
@@ -39,6 +39,53 @@ class Outcome(NamedTuple):
         """The mixture of a restart that nothing broke off."""
         assert self.candidate is not None
         return self.candidate
+
+
+@dataclass
+class Contender:
+    """A restart among the others."""
+
+    candidate: Candidate | None  # until it is out of the choice: each has a network
+    objective: float
+    labels: NDArray[np.int32]
+    likeness: float = 0.0  # adjusted Rand indices with all the others, added up
+
+
+class Choice:
+    """Which of several restarts to keep: the one of the lowest objective.
+
+    Or, ``by_likeness``, of those whose objective is nearly the lowest, the one whose
+    clusters are most like those of all others.
+    """
+
+    def __init__(self, *, by_likeness: bool) -> None:
+        self.by_likeness = by_likeness
+        self.margin = NEARLY_LOWEST if by_likeness else 0.0
+        self.contenders: list[Contender] = []
+        self.agreed = False  # whether the last is what one before it was
+
+    def add(self, candidate: Candidate, handicap: float) -> None:
+        """Add a restart, and let those go that are not chosen any more."""
+        survey, others = candidate.survey, self.contenders
+        new = Contender(candidate, candidate.objective + handicap, survey.labels)
+        self.agreed = False
+        for other in others if self.by_likeness else ():
+            alike = adjusted_rand_score(other.labels, new.labels)
+            other.likeness += alike
+            new.likeness += alike
+            # All rows in one cluster would agree with the same.
+            self.agreed |= bool(alike > AGREEMENT and survey.sizes.all())
+        self.contenders = [*others, new]
+        bound = min(each.objective for each in self.contenders) + self.margin
+        for each in self.contenders:
+            if each.objective > bound:
+                each.candidate = None
+
+    def best(self) -> Candidate | None:
+        """Return the one to keep, if there is any."""
+        left = [each for each in self.contenders if each.candidate is not None]
+        best = max(left, key=lambda c: (c.likeness, -c.objective), default=None)
+        return None if best is None else best.candidate
 
 
 @dataclass
@@ -78,26 +125,26 @@ class Restarts:
     def __post_init__(self) -> None:
         starts = self.problem.restarts()
         self.tasks = list(zip(starts, self.seeds, strict=False))
-        self.found: list[NDArray[np.integer]] = []  # the labels that each came to
+        self.choice = Choice(by_likeness=self.problem.by_likeness)
 
     def best(self) -> tuple[Candidate, BaseException | None]:
-        """Return the one of the lowest objective, and what broke the fit off, if so.
+        """Return the one to keep, and what broke the fit off, if so.
 
         With nothing good before the interruption, it is raised.
         """
-        best: Candidate | None = None
-        lowest, error = np.inf, None
+        error = None
         first = self._network(*self.tasks[0])
         n = self._n_at_once(first)
         with fed_threads(self.problem.work(first)):
             outcomes = self._side_by_side(n) if n > 1 else self._in_turn(first)
             try:
                 for outcome in outcomes:
-                    candidate, error = outcome.candidate, outcome.error
-                    if candidate and candidate.objective + outcome.handicap < lowest:
-                        best, lowest = candidate, candidate.objective + outcome.handicap
+                    error = outcome.error
+                    if outcome.candidate:
+                        self.choice.add(outcome.candidate, outcome.handicap)
             except BaseException as between:  # two restarts
                 error = between
+        best = self.choice.best()
         if best is None:
             raise error  # type: ignore[misc]
         return best, error
@@ -130,7 +177,7 @@ class Restarts:
             self.monitor.begin_restart(network, start)
             outcome = self._fit(problem, seed, network, self.monitor)
             yield outcome
-            if outcome.error or self._told(outcome.whole) or self._agreed(outcome):
+            if outcome.error or self._told(outcome.whole) or self._agreed():
                 return
 
     def _side_by_side(self, n_at_once: int) -> Iterator[Outcome]:
@@ -162,7 +209,7 @@ class Restarts:
                     network = outcome.whole.inference.network
                     self.monitor.begin_restart(network, problem.start_name)
                     self._told(outcome.whole)
-                    if self._agreed(outcome):
+                    if self._agreed():
                         return
             finally:
                 brake.pull()
@@ -194,18 +241,13 @@ class Restarts:
         n_epochs = len(candidate.run.history)
         return self.monitor.end_restart(candidate.objective, n_epochs)
 
-    def _agreed(self, outcome: Outcome) -> bool:
-        """Tell whether one came to what another had come to, where that is enough."""
-        if not self.problem.ends_agreed:
-            return False
-        survey = outcome.whole.survey
-        # All rows in one cluster would agree with the same.
-        agreed = bool(survey.sizes.all()) and any(
-            adjusted_rand_score(labels, survey.labels) > AGREEMENT
-            for labels in self.found
-        )
-        self.found.append(survey.labels)
-        if agreed and len(self.found) < len(self.tasks):
+    def _agreed(self) -> bool:
+        """Tell whether the last came to what another had come to, and that is enough.
+
+        The choice has it: who is yielded is added before the next one is asked for.
+        """
+        agreed = self.problem.ends_agreed and self.choice.agreed
+        if agreed and len(self.choice.contenders) < len(self.tasks):
             self.monitor.note("two starts agree: no other is tried")
         return agreed
 

@@ -406,6 +406,9 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
     assert not problem(input_shape=(8, 8), n_init=4).ends_agreed
     assert not problem(input_shape=(8, 8), init="kmeans").ends_agreed
     assert not problem(input_shape=None).ends_agreed
+    assert problem(input_shape=(8, 8), n_init=4).by_likeness
+    assert not problem(input_shape=(8, 8), init="kmeans", n_init=4).by_likeness
+    assert not problem(input_shape=None, n_init=4).by_likeness
 
 
 @pytest.mark.parametrize("n_rows", [400, 4000])

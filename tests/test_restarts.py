@@ -2,6 +2,8 @@
 
 import threading
 import time
+from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,13 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, load_wine, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from skmixae import MixAEClustering, TrainingDiverged, _problem, _restarts
+from skmixae import (
+    MixAEClustering,
+    TrainingDiverged,
+    _parameters,
+    _problem,
+    _restarts,
+)
 from skmixae.training import ONE_AT_A_TIME, loop
 
 X, _ = make_blobs(120, n_features=6, centers=3, random_state=0)
@@ -276,3 +284,111 @@ def test_restarts_of_images_that_differ_are_all_tried(n_threads, capsys):
     )
     told = capsys.readouterr().out
     assert (told.count("] start "), "two starts agree" in told) == (4, False)
+
+
+# -- which one is kept -------------------------------------------------------------
+
+
+def restart(labels, objective, n_clusters=3):
+    """Return what the choice reads of a trained mixture."""
+    labels = np.asarray(labels)
+    sizes = np.bincount(labels, minlength=n_clusters)
+    survey = SimpleNamespace(labels=labels, sizes=sizes)
+    return SimpleNamespace(survey=survey, objective=objective)
+
+
+def chosen(candidates, *, by_likeness=True):
+    choice = _restarts.Choice(by_likeness=by_likeness)
+    for candidate in candidates:
+        choice.add(candidate, 0.0)
+    return choice.best()
+
+
+A, B = np.repeat([0, 1, 2], 10), np.tile([0, 1, 2], 10)
+LIKE_A = np.r_[A[:28], 0, 0]
+NEAR = _parameters.NEARLY_LOWEST
+
+
+def test_the_restart_most_like_the_others_is_kept():
+    odd, first, second = restart(B, -1.0), restart(A, -0.97), restart(LIKE_A, -0.96)
+    less = restart(np.r_[A[:26], 1, 1, 1, 1], -0.98)
+    for order in permutations([odd, first, second, less]):
+        assert chosen(order) is first
+        assert chosen(order, by_likeness=False) is odd
+
+
+def test_a_restart_far_above_the_lowest_objective_is_not_kept():
+    lowest = restart(B, -1.0)
+    far = [restart(A, -1.0 + 1.01 * NEAR), restart(LIKE_A, -1.0 + 1.01 * NEAR)]
+    for order in permutations([lowest, *far]):
+        assert chosen(order) is lowest
+    near = restart(A, -1.0 + 0.99 * NEAR)  # far ones say, too, what others come to
+    for order in permutations([lowest, near, *far]):
+        assert chosen(order) is near
+
+
+def test_of_two_restarts_the_lower_objective_is_kept():
+    worse, better = restart(A, -0.99), restart(B, -1.0)
+    assert chosen([worse, better]) is chosen([better, worse]) is better
+    assert chosen([worse]) is worse
+    assert chosen([]) is None
+
+
+def test_restarts_agree_that_use_all_clusters_alike():
+    def agreed(*labels, **params):
+        choice = _restarts.Choice(by_likeness=True)
+        for each in labels:
+            choice.add(restart(each, -1.0, **params), 0.0)
+        return choice.agreed
+
+    assert agreed(A, (A + 1) % 3)
+    assert agreed(A, B, A)
+    assert not agreed(A, A, B)
+    assert not agreed(A, B)
+    assert not agreed(A)
+    assert not agreed(0 * A, 0 * A)
+    assert not agreed(A, A, n_clusters=4)
+
+
+def test_networks_that_cannot_be_kept_are_let_go():
+    choice = _restarts.Choice(by_likeness=True)
+    for objective in [0.0, -0.5 * NEAR, -2 * NEAR, -NEAR]:
+        choice.add(restart(A, objective), 0.0)
+    kept = [each.candidate is not None for each in choice.contenders]
+    assert kept == [False, False, True, True]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("n_init", [3, 5])
+def test_of_images_the_fit_is_one_nearly_lowest_and_most_like_the_others(
+    n_init, monkeypatch
+):
+    found, fit_once = [], _restarts.fit_once
+
+    def spy(*args, **kwargs):
+        found.append(fit_once(*args, **kwargs))
+        return found[-1]
+
+    monkeypatch.setattr(_restarts, "fit_once", spy)
+    model = small(n_init=n_init, input_shape=(8, 8), max_epochs=20).fit(DIGITS)
+    assert len(found) == n_init
+    bound = min(candidate.objective for candidate in found) + NEAR
+    alike = [
+        sum(adjusted_rand_score(a.survey.labels, b.survey.labels) for b in found)
+        if a.objective <= bound
+        else -np.inf
+        for a in found
+    ]
+    best = found[int(np.argmax(alike))]
+    assert_array_equal(model.labels_, best.survey.labels)
+    assert model.objective_ == best.objective
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_init", ["auto", 3])
+def test_sums_of_images_are_compared_by_the_objective(n_init):
+    model = small(
+        n_clusters=4, n_active=2, input_shape=(8, 8), n_init=n_init, max_epochs=2
+    ).fit(DIGITS[:200])
+    assert model.labels_.shape == (200, 4)

@@ -689,11 +689,11 @@ def test_only_a_random_start_knows_nothing_at_first(init, told, monkeypatch):
     assert set(seen) == {False}
 
 
-def test_images_from_the_graph_must_be_better_by_a_margin_balance_and_all():
+def test_images_from_the_graph_are_compared_as_others_are_balance_and_all():
     model, rows = small(n_clusters=2, input_shape=(8, 8)), Rows(load_digits().data)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     handicaps = [restart.handicap for restart in problem.restarts()]
-    assert handicaps == [0, 0, 0, _problem.MARGIN]
+    assert handicaps == [0, 0, 0, 0]
     assert problem.judging == problem.weights
 
 
