@@ -318,9 +318,9 @@ class MixAEClustering(
         the balance did not fade: then it fades in these epochs.
     n_init : int or "auto", default="auto"
         The number of restarts; the one of the lowest objective, over all rows, is kept.
-        Of images and series that start at random it is, of those whose objective is
-        nearly the lowest (by .08), the one whose clusters are most like those of all
-        others (adjusted Rand index): they differ in more than the objective tells.
+        Of images and series that start at random it is, of those whose objective, with
+        half of the batch entropy, is within .15 of the lowest, the one whose clusters
+        are most like those of all others (adjusted Rand index).
         "auto" is 1, but 5 for crowded rows (see ``init``), or as many as make 60,000
         rows: there much depends on the start, unless they are held to it.
         Of few images or series, in at most 15 clusters, it is 3, or as many as make
@@ -473,7 +473,8 @@ class MixAEClustering(
         start, prior and distillation of the epoch whose weights were kept: what
         `n_init` compares. It needs no labels.
         Where restarts begin from different clusters, beta counts an eighth, or the most
-        even start would always win. The batch entropy counts whole here, also where
+        even start would always win; where several of images or series begin at random,
+        half. The batch entropy counts whole otherwise, also where
         ``cluster_sizes`` lets training reward no more of it than the start has.
     module_ : torch.nn.Module
         The fitted mixture, in evaluation mode. It reads scaled rows.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ._parameters import (
     CHUNK_ROWS,
     JUDGED_BALANCE,
+    LIKENED_BALANCE,
     MARGIN,
     WIDE_ROWS,
     Starts,
@@ -365,8 +366,6 @@ def resolve_problem(
         starts = choose(e, rows, moments, ordered=reading.ordered)
     init, *others = starts.in_turn
     by_chance = reading.ordered and is_named(init, "random")
-    # Starts that tell sizes are compared with less of what wants them even.
-    tell_sizes = bool(others) and not is_named(init, "random")
     crowded = is_crowded(e, rows, moments, init, *others)
     network = resolve_spec(
         e,
@@ -382,6 +381,10 @@ def resolve_problem(
     balance = resolve_balancing(
         e, network, None if goes_on else start,
         kept=starts.tell_sizes or (crowded and not goes_on), is_chunk=is_chunk,
+    )  # fmt: skip
+    comparison = resolve_comparison(
+        e, n_rows, by_chance=by_chance, varied=crowded and not is_held(init),
+        n_starts=len(starts.in_turn), sums=sums,
     )  # fmt: skip
     return Problem(
         spec=network,
@@ -408,19 +411,12 @@ def resolve_problem(
         batch_size=int(e.batch_size),
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
-        n_init=resolve_restarts(
-            e.n_init,
-            n_rows,
-            varied=crowded and not is_held(init),
-            ordered=by_chance,
-            n_starts=1 + len(others),
-            sums=sums,
-        ),
-        by_likeness=by_chance and not sums,
-        ends_agreed=by_chance and not sums and is_named(e.n_init, "auto"),
+        n_init=comparison.n_init,
+        by_likeness=comparison.by_likeness,
+        ends_agreed=comparison.by_likeness and is_named(e.n_init, "auto"),
         start=start,
         other_starts=tuple(others),
-        judged_balance=JUDGED_BALANCE if tell_sizes else 1.0,
+        judged_balance=comparison.judged_balance,
         device=device,
     )
 
@@ -487,6 +483,41 @@ def resolve_balancing(
         e.entropy_schedule, sizes_are_told=told or is_chunk or sums
     )
     return Balance(sizes, as_even_as_start, schedule)
+
+
+class Comparison(NamedTuple):
+    """How often training starts, and by what one of the restarts is kept."""
+
+    n_init: int
+    by_likeness: bool
+    judged_balance: float
+
+
+def resolve_comparison(
+    estimator: Any,
+    n_rows: int,
+    *,
+    by_chance: bool,
+    varied: bool,
+    n_starts: int,
+    sums: bool,
+) -> Comparison:
+    """Return how restarts are compared: with less of what wants clusters even.
+
+    Of images or series that start ``by_chance``, their clusters are, too.
+    """
+    n_init = resolve_restarts(
+        estimator.n_init,
+        n_rows,
+        varied=varied,
+        ordered=by_chance,
+        n_starts=n_starts,
+        sums=sums,
+    )
+    if by_chance:
+        by_likeness = n_init > 1 and not sums
+        return Comparison(n_init, by_likeness, LIKENED_BALANCE if by_likeness else 1.0)
+    return Comparison(n_init, False, JUDGED_BALANCE if n_starts > 1 else 1.0)
 
 
 def resolve_weights(

@@ -401,12 +401,13 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
     assert restarts(input_shape=(8, 8), n_init=8) == (8 * turns)[:8]
     assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
     assert restarts(input_shape=None) == ["spectral"]
-    assert problem(input_shape=(8, 8)).ends_agreed
-    assert problem(input_shape=(8, 8), init="random").ends_agreed
+    assert problem(input_shape=(8, 8)).ends_agreed == (n_init > 1)
+    assert problem(input_shape=(8, 8), init="random").ends_agreed == (n_init > 1)
     assert not problem(input_shape=(8, 8), n_init=4).ends_agreed
     assert not problem(input_shape=(8, 8), init="kmeans").ends_agreed
     assert not problem(input_shape=None).ends_agreed
     assert problem(input_shape=(8, 8), n_init=4).by_likeness
+    assert not problem(input_shape=(8, 8), n_init=1).by_likeness
     assert not problem(input_shape=(8, 8), init="kmeans", n_init=4).by_likeness
     assert not problem(input_shape=None, n_init=4).by_likeness
 

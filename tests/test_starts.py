@@ -689,12 +689,21 @@ def test_only_a_random_start_knows_nothing_at_first(init, told, monkeypatch):
     assert set(seen) == {False}
 
 
-def test_images_from_the_graph_are_compared_as_others_are_balance_and_all():
+def test_images_from_the_graph_are_compared_as_others_are_by_half_of_the_balance():
     model, rows = small(n_clusters=2, input_shape=(8, 8)), Rows(load_digits().data)
-    problem = resolve_problem(model, rows, resolve_moments(model, rows))
-    handicaps = [restart.handicap for restart in problem.restarts()]
-    assert handicaps == [0, 0, 0, 0]
-    assert problem.judging == problem.weights
+    model.set_params(batch_entropy_weight=8.0)
+
+    def judged(**params):
+        model.set_params(**params)
+        problem = resolve_problem(model, rows, resolve_moments(model, rows))
+        assert {restart.handicap for restart in problem.restarts()} == {0}
+        assert problem.judging._replace(batch_entropy=8.0) == problem.weights
+        return [restart.judging.batch_entropy for restart in problem.restarts()]
+
+    assert judged(n_init="auto") == [4, 4, 4, 4]
+    assert judged(n_init=2) == [4, 4]
+    assert judged(n_init=1) == [8]
+    assert judged(n_init=2, init="kmeans") == [8, 8]
 
 
 def test_of_several_starts_the_most_even_is_not_for_that_the_best():
