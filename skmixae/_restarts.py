@@ -80,12 +80,18 @@ class Choice:
         for each in self.contenders:
             if each.objective > bound:
                 each.candidate = None
+        if not self.by_likeness:  # nobody asks for the labels of those that are out
+            self.contenders = self._left()
 
     def best(self) -> Candidate | None:
         """Return the one to keep, if there is any."""
-        left = [each for each in self.contenders if each.candidate is not None]
+        left = self._left()
         best = max(left, key=lambda c: (c.likeness, -c.objective), default=None)
         return None if best is None else best.candidate
+
+    def _left(self) -> list[Contender]:
+        """Return those that may be kept."""
+        return [each for each in self.contenders if each.candidate is not None]
 
 
 @dataclass

@@ -357,6 +357,11 @@ def test_networks_that_cannot_be_kept_are_let_go():
     kept = [each.candidate is not None for each in choice.contenders]
     assert kept == [False, False, True, True]
 
+    alone = _restarts.Choice(by_likeness=False)
+    for objective in [0.0, -0.5, -2.0, -1.0]:
+        alone.add(restart(A, objective), 0.0)
+    assert [each.objective for each in alone.contenders] == [-2.0]
+
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.usefixtures("one_thread")
