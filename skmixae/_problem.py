@@ -365,7 +365,9 @@ def resolve_problem(
         choose = choose_stream_start if is_chunk else choose_starts
         starts = choose(e, rows, moments, ordered=reading.ordered)
     init, *others = starts.in_turn
-    by_chance = reading.ordered and is_named(init, "random")
+    # Where training goes on, and of a chunk, nothing starts again.
+    begins_again = not (goes_on or is_chunk)
+    by_chance = reading.ordered and is_named(init, "random") and begins_again
     crowded = is_crowded(e, rows, moments, init, *others)
     network = resolve_spec(
         e,

@@ -706,6 +706,17 @@ def test_images_from_the_graph_are_compared_as_others_are_by_half_of_the_balance
     assert judged(n_init=2, init="kmeans") == [8, 8]
 
 
+def test_where_nothing_starts_again_the_balance_counts_whole():
+    rows = Rows(load_digits().data)
+    model = small(n_clusters=2, input_shape=(8, 8), init="random", n_init=3)
+    moments = resolve_moments(model, rows)
+    whole = resolve_problem(model, rows, moments)
+    assert whole.judging != whole.weights
+    for params in ({"spec": whole.spec}, {"is_chunk": True}):
+        problem = resolve_problem(model, rows, moments, **params)
+        assert problem.judging == problem.weights
+
+
 def test_of_several_starts_the_most_even_is_not_for_that_the_best():
     model, rows = small(n_clusters=2, batch_entropy_weight=8.0), Rows(TAILED)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))

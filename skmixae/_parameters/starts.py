@@ -26,8 +26,8 @@ ORDERED_RESTARTS, ORDERED_RESTARTED_ROWS = 3, 7500
 # tried.
 AGREEMENT = 0.9
 # Of those whose objective is so near the lowest, the one most like the others is better
-# than the lowest: of three of 1,000 of USPS .857 (.820), of MNIST .843 (.830), and of
-# uneven digits .743 (.727). Batch entropy counts half: else the lowest is the most even
+# than the lowest: of 1,000 of USPS .857 (.820), of MNIST .843 (.830), and of uneven
+# digits .743 (.727). Batch entropy counts half: else the lowest is the most even
 # one. By half of it the graph's of things that turn is .26 below the others, and kept.
 NEARLY_LOWEST, LIKENED_BALANCE = 0.15, 0.5
 # More clusters than this are found from the graph alone: of 20, 60 and 100 things that
