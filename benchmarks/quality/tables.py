@@ -249,8 +249,8 @@ CORRELATIONS = f"""\
 Does the objective, which reads no labels, know the better seed? Spearman's rank
 correlation over seeds between accuracy and *minus* the objective (1: the lowest
 objective is always the most accurate; 0: it says nothing), and the accuracy of the seed
-with the lowest objective, which is the one that `n_init` would choose, but of images and
-series. From {ENOUGH_SEEDS} seeds up."""
+with the lowest objective, which is the one that `n_init` would choose, but of images
+and series. From {ENOUGH_SEEDS} seeds up."""
 
 
 def correlations(lines: list[Line]) -> str:
