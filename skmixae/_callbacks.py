@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from .training import EpochReport
+from .training import Agglomeration, EpochReport
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -34,8 +34,9 @@ class FitMonitor:
     n_restarts, max_epochs : int
         The tasks to announce. Of a single restart only the epochs are announced.
     attributes : callable
-        Turns a network into the fitted attributes of an estimator that predicts with
-        it; called only for a callback that asks.
+        Turns a network, and what its experts are merged by if they are, into the fitted
+        attributes of an estimator that predicts with it; called only for a callback
+        that asks.
     verbose : int
         1 prints a line for each restart, 2 one for each epoch.
     note : str
@@ -50,7 +51,7 @@ class FitMonitor:
         *,
         n_restarts: int,
         max_epochs: int,
-        attributes: Callable[[nn.Module], dict[str, Any]],
+        attributes: Callable[[nn.Module, Agglomeration | None], dict[str, Any]],
         verbose: int,
         note: str | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class FitMonitor:
         self.n_restarts, self.max_epochs = n_restarts, max_epochs
         self.attributes = attributes
         self.n_epochs = self.n_begun = 0
+        self.tree: Agglomeration | None = None
         if note:
             self.note(note)
         if HAS_CALLBACKS:
@@ -74,7 +76,8 @@ class FitMonitor:
 
     def begin_restart(self, network: nn.Module, start: str | None = None) -> None:
         """Take note that training starts, or goes on where ``start`` is None."""
-        self.network, self.n_epochs, self.start = network, 0, start
+        self.network, self.tree = network, None
+        self.n_epochs, self.start = 0, start
         self.n_begun += 1
         if HAS_CALLBACKS:
             self.parent = self.root
@@ -82,6 +85,10 @@ class FitMonitor:
                 self.parent = self.root.subcontext(
                     task_name="restart", max_subtasks=self.max_epochs
                 ).call_on_fit_task_begin(**self.about)
+
+    def begin_refinement(self, tree: Agglomeration) -> None:
+        """Take note that from now on the clusters of experts are trained."""
+        self.tree = tree
 
     def begin_epoch(self) -> None:
         """Take note that an epoch begins."""
@@ -105,15 +112,11 @@ class FitMonitor:
             self._say(f"epoch {self.n_epochs}/{self.max_epochs}  {terms}{moved}")
         if not HAS_CALLBACKS:
             return False
-        return bool(
-            self.epoch.call_on_fit_task_end(
-                **self.about,
-                reconstruction_attributes=lambda: self.attributes(self.network),
-            )
-        )
+        return self._told(self.epoch)
 
-    def end_restart(self, objective: float, n_epochs: int) -> bool:
+    def end_restart(self, objective: float, n_epochs: int, tree: Agglomeration) -> bool:
         """Take note of a trained mixture; True when no other should follow."""
+        self.tree = tree
         if self.verbose >= 1:
             start = "" if self.start is None else f" ({self.start})"
             self._say(
@@ -122,26 +125,34 @@ class FitMonitor:
             )
         if not HAS_CALLBACKS or self.n_restarts == 1:
             return False
-        return bool(
-            self.parent.call_on_fit_task_end(
-                **self.about,
-                reconstruction_attributes=lambda: self.attributes(self.network),
-            )
-        )
+        return self._told(self.parent)
 
     def note(self, line: str) -> None:
         """Print a line, where anything is printed."""
         if self.verbose:
             self._say(line)
 
-    def end(self, attributes: Callable[[], dict[str, Any]]) -> None:
-        """Take note of the end of the fit."""
+    def end(self, network: nn.Module, tree: Agglomeration) -> None:
+        """Take note of the end of the fit, and of what is kept."""
+        self.network, self.tree = network, tree
         if HAS_CALLBACKS:
-            self.root.call_on_fit_task_end(
+            self._told(self.root)
+
+    def _told(self, task: Any) -> bool:
+        """Tell callbacks that a task ended; True when one wants no other to follow."""
+        return bool(
+            task.call_on_fit_task_end(
                 **self.about,
-                reconstruction_attributes=attributes,
+                reconstruction_attributes=lambda: self.attributes(
+                    self.network, self.tree
+                ),
             )
+        )
 
     def _say(self, line: str) -> None:
-        name = type(self.about["estimator"]).__name__
-        print(f"[{name}] {line}", flush=True)
+        tell(self.about["estimator"], line)
+
+
+def tell(estimator: Any, line: str) -> None:
+    """Print a line about an estimator."""
+    print(f"[{type(estimator).__name__}] {line}", flush=True)

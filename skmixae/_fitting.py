@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,13 +28,13 @@ from .training import (
     Objective,
     Randomness,
     SharedRows,
+    Target,
     Teaching,
     TrainingDiverged,
     TrainingPlan,
     TrainingRun,
     Validation,
     agglomerate,
-    as_probabilities,
     shared_rows,
     subset_labels,
     train,
@@ -43,13 +44,20 @@ from .training import (
 TEACHING_SHARE = 0.1
 
 
+class Follower(Monitor, Protocol):
+    """Somebody who follows the epochs of a fit, and its phases."""
+
+    def begin_refinement(self, tree: Agglomeration) -> None:
+        """Take note that from now on the clusters of experts are trained."""
+
+
 def fit_once(
     problem: Problem,
     network: MixtureOfAutoencoders,
     batches: Batches,
     moments: Moments,
     seed: int,
-    monitor: Monitor | None = None,
+    monitor: Follower | None = None,
     *,
     clusters: NDArray[np.integer] | None = None,
 ) -> Candidate:
@@ -81,7 +89,7 @@ class _Fit:
         batches: Batches,
         moments: Moments,
         seed: int,
-        monitor: Monitor | None,
+        monitor: Follower | None,
         clusters: NDArray[np.integer] | None,
     ) -> None:
         self.problem, self.network = problem, network
@@ -100,29 +108,30 @@ class _Fit:
         rows = self.everything.rows
         plan = problem.plan_for(rows, self.moments)
         objective = problem.objective(rows, self.moments)
-        start = None
+        target = None
         if self.clusters is None:
-            start = find_start(problem, self.everything, self.seed)
+            target = find_start(problem, self.everything, self.seed)
+        # Those of a start, or of a fit before, know something from the first epoch on.
+        fresh = target is None and self.clusters is None
         if problem.as_even_as_start:
-            objective.evenness = evenness(self._sizes(start, objective))
-        if start is not None:
+            objective.evenness = evenness(self._sizes(target, objective))
+        if target is not None:
             lessons, plan = plan.split(TEACHING_SHARE)
-            target = torch.from_numpy(start).to(problem.device)
             self._phase(lessons, Teaching(objective, target))
             if problem.weights.start:
-                tiny = torch.finfo(target.dtype).tiny
-                objective.log_start = target.clamp(min=tiny).log()
+                objective.log_start = target.logarithms
+            target = None  # of all rows, and needed no longer where it does not count
         refining: TrainingPlan | None = None
         if problem.spec.n_experts > problem.n_clusters:
             plan, refining = plan.refined(problem.refinement)
         n_taught = len(self.run.history)
-        # Those of a start, or of a fit before, know something from the first epoch on.
-        fresh = start is None and self.clusters is None
         is_decided = objective.schedule.is_decided if fresh else None
         self._phase(plan, objective, self._validation(objective), is_decided)
         if refining is not None and self.run.stopped != "callback":
             n_epochs = len(self.run.history) - n_taught
             self.tree = self._merged()
+            if self.monitor is not None:
+                self.monitor.begin_refinement(self.tree)
             clusters = experts_of(torch.from_numpy(self.tree.clusters))
             clusters = clusters.to(problem.device)
             settled = objective.schedule.settled(plan.progress(n_epochs - 1))
@@ -134,21 +143,30 @@ class _Fit:
         """Take note of a phase, on top of those before it."""
         self.run = run.after(self.run)
 
-    def conclude(self) -> Candidate:
-        """Name the experts as they are now, and survey the rows."""
+    def conclude(self, *, ours: bool = False) -> Candidate:
+        """Name the experts as they are now, and survey the rows.
+
+        Where experts are merged by a change of rows, by one of ``ours``, if so asked.
+        """
         return conclude(
             self.problem, self.network, self.everything, self.moments, self.run,
-            self.tree or self._merged(), keep_names=self.clusters is not None,
+            self.tree or self._merged(ours=ours), keep_names=self.clusters is not None,
         )  # fmt: skip
 
     def salvage(self) -> Candidate | None:
         """Conclude with the best epoch before an error, if there was a good one."""
         if self.run.best_epoch < 0:
             return None
-        try:
-            return self.conclude()
-        except TrainingDiverged:
-            return None
+        # What broke training off may be code of the user's, by which experts would be
+        # merged, and which fails again. Who fitted is told of the first error.
+        for ours in (False, True):
+            try:
+                return self.conclude(ours=ours)
+            except TrainingDiverged:
+                break
+            except Exception:
+                continue
+        return None
 
     def _phase(
         self,
@@ -171,23 +189,25 @@ class _Fit:
         held_out = self.held_out
         return None if held_out is None else Validation(objective.evaluate, held_out)
 
-    def _sizes(self, start: NDArray | None, objective: MixtureObjective) -> NDArray:
+    def _sizes(self, target: Target | None, objective: MixtureObjective) -> NDArray:
         """Return the proportions (k,) of the clusters that training starts from."""
-        if start is not None:
-            return start.mean(0)
+        if target is not None:
+            return target.sizes()
         inference = Inference(
             self.network, self.everything.scaling, objective.reconstruction
         )
         return inference.sizes(self.everything) / len(self.everything)
 
-    def _merged(self) -> Agglomeration:
+    def _merged(self, *, ours: bool = False) -> Agglomeration:
         """Merge the experts; clusters that there were before keep their numbers."""
-        tree = merge_experts(self.problem, self.network, self.everything, self.moments)
+        tree = merge_experts(
+            self.problem, self.network, self.everything, self.moments, ours=ours
+        )
         return tree if self.clusters is None else tree.aligned(self.clusters)
 
 
-def find_start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:
-    """Return the probabilities that are taught first, or None for a random start."""
+def find_start(problem: Problem, batches: Batches, seed: int) -> Target | None:
+    """Return what is taught first, or None for a random start."""
     start, spec = problem.start, problem.spec
     if isinstance(start, str):
         if start == "random":
@@ -199,7 +219,7 @@ def find_start(problem: Problem, batches: Batches, seed: int) -> NDArray | None:
         else:
             with ONE_AT_A_TIME:
                 start = STARTS[start].find(batches, spec.n_experts, rng)
-    return as_probabilities(start, spec.n_members)
+    return Target.of(start, spec.n_members, problem.device)
 
 
 def evenness(sizes: NDArray) -> float:
@@ -289,10 +309,13 @@ def merge_experts(
     batches: Batches,
     moments: Moments,
     remembered: SharedRows | None = None,
+    *,
+    ours: bool = False,
 ) -> Agglomeration:
     """Merge the experts into clusters; of as many experts each is a cluster.
 
-    These rows say how, and others before them that are ``remembered``.
+    These rows say how, and others before them that are ``remembered``; and how they are
+    assigned when they are changed, by no code of the user's if by one of ``ours``.
     """
     m = problem.spec.n_experts
     if m == problem.n_clusters:
@@ -300,7 +323,7 @@ def merge_experts(
     # A seed of its own: the same network has the same clusters whenever it is asked.
     randomness = Randomness.from_seed(0, problem.device)
     with own_randomness(0, problem):
-        view = problem.view(batches.rows, moments)
+        view = problem.view(batches.rows, moments, ours=ours)
         joint = shared_rows(network, batches, view, randomness)
     if remembered is not None:
         joint = remembered.after(joint, len(batches))

@@ -30,7 +30,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import _parameters as parameters
-from ._callbacks import CallbackSupportMixin, FitMonitor
+from ._callbacks import CallbackSupportMixin, FitMonitor, tell
 from ._fitting import conclude, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
 from ._portable import FITTED
@@ -49,6 +49,7 @@ from ._stream import Stream
 from .consistency import Change
 from .inference import Inference, drawn_codes
 from .network import MixtureOfAutoencoders, NetworkSpec, build_network
+from .network.parallel import on_processor
 from .objective import LOSSES, Reconstruction
 from .training import (
     Agglomeration,
@@ -306,8 +307,9 @@ class MixAEClustering(
         refined) after so many epochs without an improvement. None trains to the end.
         Either way the weights of the best epoch are kept.
     validation_fraction : float, default=None
-        The share of rows to hold out and watch the objective on. None watches it on
-        the rows trained on.
+        The share of rows to hold out and watch the objective on, all of it but
+        consistency, the divergence from the start and an adversarial prior. None
+        watches it on the rows trained on.
     refinement : float, default=0.4
         The share of the epochs, the last ones, from 0 to below 1, in which the clusters
         are trained that experts to spare were merged into: entropies and consistency
@@ -423,7 +425,7 @@ class MixAEClustering(
         where the same seed must give nearly the same on any machine.
     verbose : int, default=0
         1 prints a line for each restart, and that rows were recognised as images or
-        series; 2 also one for each epoch.
+        series, in `partial_fit` of the first chunk; 2 also one for each epoch of `fit`.
 
     Attributes
     ----------
@@ -686,7 +688,7 @@ class MixAEClustering(
         n_init = 1 if warm else problem.n_init
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
-            attributes=partial(self._fitted, problem, rows, moments),
+            attributes=partial(self._fitted, problem, rows, moments, warm=warm),
             verbose=self.verbose, note=problem.note(moments.shape),
         )  # fmt: skip
         restarts = Restarts(
@@ -697,8 +699,10 @@ class MixAEClustering(
         )  # fmt: skip
         best, interruption = restarts.best()
         if interruption is None:
-            network = best.inference.network
-            monitor.end(partial(self._fitted, problem, rows, moments, network))
+            try:
+                monitor.end(best.inference.network, best.tree)
+            except BaseException as error:  # of a callback's, for which nothing is lost
+                interruption = error
         return best, interruption
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -722,7 +726,7 @@ class MixAEClustering(
         series, warnings say what has gone wrong, as those of `fit` do, and again where
         that is another: they are of 100 rows for each cluster, then of the next 200,
         400 and so on.
-        ``start_weight``, ``n_init``, ``learning_rate_decay``,
+        ``start_weight``, ``n_init``, ``learning_rate_decay``, ``refinement``,
         ``validation_fraction`` and what stops `fit` early have no meaning here.
 
         Parameters
@@ -761,6 +765,9 @@ class MixAEClustering(
                 rows, moments, spec=None if first else self._network_spec, is_chunk=True
             )
             problem.check_range(rows)
+            note = problem.note(moments.shape)
+            if first and self.verbose and note:
+                tell(self, note)
             stream = self._open_stream(problem, first=first)
             if first:
                 stream.learn_start(problem, rows, moments)
@@ -917,7 +924,7 @@ class MixAEClustering(
             In the units of the data.
         """
         check_is_fitted(self)
-        codes = check_array(X, dtype=_DTYPES, input_name="X")
+        codes = check_array(_readable(X), dtype=_DTYPES, input_name="X")
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {codes.shape[1]} features, but inverse_transform is expecting "
@@ -1161,18 +1168,17 @@ class MixAEClustering(
         self._network_spec = NetworkSpec(**state["_network_spec"])
         # Copied, as weights are: a memory map may go before the estimator does.
         self._moments = Moments(**deepcopy(state["_moments"]))
-        with torch.random.fork_rng([]):  # a factory's layers draw weights, in vain
+        # A factory's layers draw weights, in vain.
+        with torch.random.fork_rng([]), on_processor():
             network = build_network(self._network_spec, torch.Generator())
-        network.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()})
+            network.load_state_dict({k: torch.tensor(v) for k, v in arrays.items()})
         self.module_ = network.to(parameters.device_at_hand(self.device)).eval()
 
     # -- within ----------------------------------------------------------------------
 
     def _check_rows(self, X: Any, *, reset: bool, least: int = 1) -> Rows:
         """Validate X as scikit-learn does, without changing the type of its numbers."""
-        if isinstance(X, torch.Tensor):
-            X = X.detach().cpu()
-            X = (X.float() if X.dtype is torch.bfloat16 else X).numpy()
+        X = _readable(X)
         _check_flat(X)
         X = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=_DTYPES,
@@ -1227,11 +1233,19 @@ class MixAEClustering(
         rows: Rows,
         moments: Moments,
         network: MixtureOfAutoencoders,
+        tree: Agglomeration | None,
+        *,
+        warm: bool,
     ) -> dict[str, Any]:
-        """Return the attributes of an estimator that predicts with a network."""
+        """Return the attributes of an estimator that predicts with a network.
+
+        Its experts are merged as they are now, where they are not by ``tree``.
+        """
         network = deepcopy(network).eval()
-        batches = problem.batches(rows, moments)
-        tree = merge_experts(problem, network, batches, moments)
+        if tree is None:
+            batches = problem.batches(rows, moments)
+            tree = merge_experts(problem, network, batches, moments)
+            tree = tree.aligned(self.expert_labels_) if warm else tree
         return _of_a_network(problem, moments, network, tree)
 
     def _adopt(
@@ -1286,6 +1300,14 @@ class MixAEClustering(
         # Whatever comes in, networks compute in float32.
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _readable(X: Any) -> Any:
+    """Return a tensor of torch's as an array, wherever it is; all else as it is."""
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
 
 
 def _check_flat(X: Any) -> None:

@@ -235,7 +235,16 @@ FITTED = {
     "init_": lambda v: isinstance(v, str),
     "_stream": lambda v: _has(
         v,
-        ("seed", "n_passes", "evenness", "watch", "shared", "schedule", "optimizer"),
+        (
+            "seed",
+            "n_passes",
+            "progress",
+            "evenness",
+            "watch",
+            "shared",
+            "schedule",
+            "optimizer",
+        ),
     ),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
@@ -398,7 +407,7 @@ def _check_stream(
     memory, moments = stream["schedule"], stream["optimizer"]
     shared, n_watched = stream["shared"], 2 + n_clusters + n_experts
     good = _is_count(stream["seed"]) and _is_count(stream["n_passes"])
-    good &= isinstance(stream["evenness"], float)
+    good &= all(isinstance(stream[name], float) for name in ("progress", "evenness"))
     good &= _is_watch(stream["watch"], n_watched)
     good &= _is_array(shared, "f") and shared.shape == (n_experts, n_experts)
     good &= memory is None or np.shape(memory) in _MEMORIES

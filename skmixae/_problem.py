@@ -78,6 +78,11 @@ from .training import (
     shape_of,
 )
 
+# Of a range, how far beyond its ends a value is in it.
+ROUNDING = 1e-6
+# Changes of rows that are no code of the user's.
+OURS = frozenset(MEMBERS.values())
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -198,14 +203,15 @@ class Problem:
         """Return how many multiplications a batch takes to pass through a network."""
         return self.batch_size * network.n_multiplications
 
-    def view(self, rows: Rows, moments: Moments) -> View:
+    def view(self, rows: Rows, moments: Moments, *, ours: bool = False) -> View:
         """Return the random change of rows by which experts are merged.
 
-        The first of the views; without any, a step anywhere, as long as that of the
-        adversary.
+        The first of the views, or of ``ours`` among them; without any, a step anywhere,
+        as long as that of the adversary.
         """
         context = self._context(rows, moments)
-        members = self.consistency or (Adversarial(),)
+        known = [m for m in self.consistency if not ours or type(m) in OURS]
+        members = known or [Adversarial()]
         views = [m for m in members if m.regulariser(context) is None]
         return (views or members)[0].view_of_scaled(context)
 
@@ -219,7 +225,7 @@ class Problem:
     def runs_own_code(self) -> bool:
         """Whether there is code of the user's, with randomness that we do not see."""
         return callable(self.spec.architecture) or not all(
-            type(member) in MEMBERS.values() for member in self.consistency
+            type(member) in OURS for member in self.consistency
         )
 
     def note(self, found: tuple[int, ...] | None) -> str | None:
@@ -251,7 +257,9 @@ class Problem:
         least, greatest = self.loss.limits
         ends = np.array([(block.min(), block.max()) for block in rows.blocks()])
         lowest, highest = ends.min(), ends.max()
-        if lowest < least or highest > greatest:
+        # Scaled rows, and means of pixels, are beyond the ends by what rounding leaves.
+        slack = ROUNDING * (greatest - least)
+        if lowest < least - slack or highest > greatest + slack:
             raise ValueError(
                 f"reconstruction_loss={self.loss.name!r} needs features from {least:g} "
                 f"to {greatest:g}. Got values from {lowest:.6g} to {highest:.6g}: "
@@ -377,7 +385,7 @@ def resolve_problem(
         one_each=crowded or says_something_of_each_cluster(e, init),
     )
     if spec is not None:
-        network = continued(spec, network, e, moments)
+        network = continued(spec, network, e, moments, reading)
     start = resolve_start(init, n_rows, network.n_experts)
     device = resolve_device(e.device)
     balance = resolve_balancing(
@@ -681,13 +689,20 @@ def resolve_spec(
 
 
 def continued(
-    fitted: NetworkSpec, asked: NetworkSpec, estimator: Any, moments: Moments
+    fitted: NetworkSpec,
+    asked: NetworkSpec,
+    estimator: Any,
+    moments: Moments,
+    reading: Reading,
 ) -> NetworkSpec:
     """Return the fitted network's sizes, or raise where others are asked for."""
     if estimator.n_experts == "auto":  # as many as the rows of its first fit were worth
         asked = replace(asked, n_experts=fitted.n_experts)
     check_same_network(fitted, asked)
     check_same_whitening(moments, estimator)
+    # Images with their colours first and last may be read as the same ones.
+    if reading.shape != estimator.input_shape_:
+        check_unchanged(["input_shape"])
     return fitted
 
 

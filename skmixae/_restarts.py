@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -15,12 +16,19 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from ._callbacks import FitMonitor
-from ._fitting import fit_once
+from ._fitting import Follower, fit_once
 from ._outcome import Candidate
 from ._parameters import AGREEMENT, NEARLY_LOWEST
 from ._problem import Problem, new_network
 from .network import MixtureOfAutoencoders
-from .training import Batches, EpochReport, Moments, Monitor, fed_threads, threads_worth
+from .training import (
+    Agglomeration,
+    Batches,
+    EpochReport,
+    Moments,
+    fed_threads,
+    threads_worth,
+)
 
 # Python runs in one thread at a time: of more fits side by side than these, most wait.
 AT_ONCE = 4
@@ -39,6 +47,10 @@ class Outcome(NamedTuple):
         """The mixture of a restart that nothing broke off."""
         assert self.candidate is not None
         return self.candidate
+
+
+# One after the other; to close it ends what runs beside.
+Outcomes: TypeAlias = Generator[Outcome, None, None]
 
 
 @dataclass
@@ -144,10 +156,12 @@ class Restarts:
         with fed_threads(self.problem.work(first)):
             outcomes = self._side_by_side(n) if n > 1 else self._in_turn(first)
             try:
-                for outcome in outcomes:
-                    error = outcome.error
-                    if outcome.candidate:
-                        self.choice.add(outcome.candidate, outcome.handicap)
+                # Or those side by side would go on for as long as the error is kept.
+                with closing(outcomes):
+                    for outcome in outcomes:
+                        error = outcome.error
+                        if outcome.candidate:
+                            self.choice.add(outcome.candidate, outcome.handicap)
             except BaseException as between:  # two restarts
                 error = between
         best = self.choice.best()
@@ -174,7 +188,7 @@ class Restarts:
         # Three share two threads: the third alone would leave one idle.
         return min(n, AT_ONCE, most + 1 if n % most == 1 else most)
 
-    def _in_turn(self, network: MixtureOfAutoencoders) -> Iterator[Outcome]:
+    def _in_turn(self, network: MixtureOfAutoencoders) -> Outcomes:
         """Yield what comes of one after another, until one fails or all is enough."""
         for i, (problem, seed) in enumerate(self.tasks):
             if i:
@@ -186,7 +200,7 @@ class Restarts:
             if outcome.error or self._told(outcome.whole) or self._agreed():
                 return
 
-    def _side_by_side(self, n_at_once: int) -> Iterator[Outcome]:
+    def _side_by_side(self, n_at_once: int) -> Outcomes:
         """Yield the same outcomes of restarts in threads.
 
         An interruption comes last, after what all of them had come to before it.
@@ -230,7 +244,7 @@ class Restarts:
         problem: Problem,
         seed: int,
         network: MixtureOfAutoencoders,
-        monitor: Monitor,
+        monitor: Follower,
     ) -> Outcome:
         try:
             candidate = fit_once(
@@ -244,8 +258,9 @@ class Restarts:
 
     def _told(self, candidate: Candidate) -> bool:
         """Tell the monitor of a restart that ended; True when it has enough."""
-        n_epochs = len(candidate.run.history)
-        return self.monitor.end_restart(candidate.objective, n_epochs)
+        return self.monitor.end_restart(
+            candidate.objective, len(candidate.run.history), candidate.tree
+        )
 
     def _agreed(self) -> bool:
         """Tell whether the last came to what another had come to, and that is enough.
@@ -276,6 +291,9 @@ class Brake:
     def end_epoch(self, report: EpochReport) -> bool:
         """Let the fit go on."""
         return False
+
+    def begin_refinement(self, tree: Agglomeration) -> None:
+        """Let the fit go on."""
 
 
 class Braked(Exception):

@@ -50,6 +50,7 @@ class Stream:
         self, problem: Problem, network: MixtureOfAutoencoders, seed: int
     ) -> None:
         self.seed, self.n_passes = seed, 0
+        self.progress = 0.0  # of the schedule; chunks differ in how far they bring it
         self.evenness = 1.0  # the most batch entropy that is rewarded
         self.watch = Watch()
         m = problem.spec.n_experts
@@ -64,14 +65,13 @@ class Stream:
         start = find_start(problem, batches, self.seed)
         if start is None:
             return
-        self.keep_sizes(problem, start.mean(0))
+        self.keep_sizes(problem, start.sizes())
         lessons, _ = problem.plan.split(TEACHING_SHARE)
-        target = torch.from_numpy(start).to(problem.device)
         threads = fed_threads(problem.work(self.network))
         with own_randomness(self.seed, problem), threads:
             train(
                 self.network,
-                Teaching(problem.plain_objective(moments), target),
+                Teaching(problem.plain_objective(moments), start),
                 batches,
                 lessons,
                 Randomness.from_seed(self.seed, problem.device),
@@ -106,11 +106,13 @@ class Stream:
                 step,
                 batches,
                 randomness.rows,
-                progress=min(self.n_passes / max(problem.plan.max_epochs - 1, 1), 1),
+                progress=self.progress,
                 epoch=self.n_passes,
             )
         self.network.zero_grad(set_to_none=True)
         self.n_passes += 1
+        advance = 1 / max(problem.plan.max_epochs - 1, 1)
+        self.progress = min(self.progress + advance, 1.0)
         usage, _ = book.close()
         # Rows of a stream are seen once: there is no label before to compare with.
         return EpochReport(terms, problem.plan.learning_rate, usage, float("nan"))
@@ -126,6 +128,7 @@ class Stream:
         return {
             "seed": self.seed,
             "n_passes": self.n_passes,
+            "progress": self.progress,
             "evenness": self.evenness,
             "watch": asdict(self.watch),
             "shared": self.shared.counts,
@@ -139,7 +142,7 @@ class Stream:
     def restore(self, state: dict[str, Any]) -> Stream:
         """Take up where ``state`` was noted."""
         self.seed, self.n_passes = state["seed"], state["n_passes"]
-        self.evenness = state["evenness"]
+        self.progress, self.evenness = state["progress"], state["evenness"]
         self.watch = Watch(**state["watch"])
         self.shared = SharedRows(state["shared"].copy())
         memory = state["schedule"]

@@ -128,7 +128,7 @@ class Inference:
                 return decoded * x.norm(dim=-1, keepdim=True)
             return decoded
 
-        return self._in_units(self._collect(rows, reconstruct))
+        return self._collect(rows, reconstruct, after=self._in_units)
 
     def decode(self, codes: Rows, latent_dim: int) -> FloatArray:
         """Return rows (n, features) of codes (n, k * d), by the longest block's expert.
@@ -146,8 +146,8 @@ class Inference:
             return loss.activation(decoded.of(longest.argmax(-1)))
 
         as_they_are = Scaling(np.zeros(codes.n_features), 1.0)
-        decoded = self._collect(codes, decode, as_they_are)
-        return self._whole(decoded) if loss.directions else self._in_units(decoded)
+        after = self._whole if loss.directions else self._in_units
+        return self._collect(codes, decode, as_they_are, after=after)
 
     def sizes(self, rows: Rows | Batches) -> NDArray[np.intp]:
         """Return the number of rows in each cluster, (c,)."""
@@ -264,9 +264,13 @@ class Inference:
         rows: Rows,
         function: Callable[[Tensor], Tensor],
         scaling: Scaling | None = None,
+        *,
+        after: Callable[[NDArray], NDArray] = np.asarray,
     ) -> NDArray:
+        """Return ``function`` of scaled rows, and what is ``after`` of each batch."""
         parts = (
-            out[0].numpy() for out in self._map(rows, lambda x: (function(x),), scaling)
+            after(out[0].numpy())
+            for out in self._map(rows, lambda x: (function(x),), scaling)
         )
         # In place: small results kept among large temporary ones would pin the memory
         # between them, and joining them in the end would need room for both.

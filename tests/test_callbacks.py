@@ -155,6 +155,27 @@ def test_the_fitted_estimator_of_each_task_works_and_stays_as_it_was(n_init):
 
 
 @needs_callbacks
+def test_the_fitted_estimator_has_the_clusters_that_experts_are_merged_into():
+    """In refinement those that are trained, and in the end those of the fit."""
+    rows, _ = make_blobs(200, n_features=8, centers=6, cluster_std=3, random_state=0)
+    params = {"n_experts": 8, "max_epochs": 10, "batch_size": 32, "init": "random"}
+    for seed in range(3):
+        watcher = Watcher()
+        model = small(**params, n_init=1, warm_start=True, random_state=seed)
+        model.set_callbacks(watcher)
+        for _ in ("first", "warm"):
+            watcher.contexts.clear()
+            model.fit(rows)
+            *epochs, (last, fitted) = watcher.contexts
+            assert last == "fit"
+            assert_array_equal(fitted.predict(rows), model.labels_)
+            assert_array_equal(fitted.expert_labels_, model.expert_labels_)
+            refined = [each.expert_labels_ for _, each in epochs[-4:]]
+            for labels in refined:
+                assert_array_equal(labels, refined[0])
+
+
+@needs_callbacks
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_fitted_estimator_of_a_task_can_go_on():
     watcher = Watcher()
@@ -253,6 +274,20 @@ def test_a_callback_that_raises_is_an_interruption_like_any_other():
     assert ("end", "fit") not in recorder.events  # the fit did not reach its end
     assert_array_equal(model.labels_, model.predict(X))
     assert recorder.events[-1] == ("teardown", "fit")
+
+
+@needs_callbacks
+def test_a_callback_that_raises_when_all_is_done_loses_nothing():
+    class Failing(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "fit":
+                raise RuntimeError("in the callback")
+
+    model = small().set_callbacks(Failing())
+    with pytest.raises(RuntimeError, match="in the callback"):
+        model.fit(X)
+    assert model.n_iter_ == 5
+    assert_array_equal(model.labels_, small().fit(X).labels_)
 
 
 @needs_callbacks

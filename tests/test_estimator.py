@@ -1086,6 +1086,26 @@ def test_interrupted_fit_keeps_its_best_weights(monkeypatch, error, init, n_expe
 
 
 @quiet
+@pytest.mark.parametrize("n_experts", [None, "auto", 12])
+def test_a_change_of_rows_that_fails_in_the_middle_leaves_the_best_weights(n_experts):
+    """Also where experts would be merged by it."""
+    n_calls = 0
+
+    def failing(rows, generator):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > 7:
+            raise ZeroDivisionError
+        return rows + 0.1
+
+    model = small(max_epochs=20, n_experts=n_experts, consistency=failing)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X)
+    assert 0 < model.n_iter_ < 20
+    assert_array_equal(model.labels_, model.predict(X))
+
+
+@quiet
 def test_interrupted_while_going_on_from_a_start_keeps_the_start(monkeypatch):
     """Five of fifty epochs teach it; the sixth, the first of the rest, breaks."""
     break_after(monkeypatch, 5, KeyboardInterrupt())
@@ -1151,7 +1171,7 @@ def test_interrupted_between_restarts_keeps_the_best_so_far(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert len(ended) == 2
-    assert model.objective_ == min(objective for objective, _ in ended)
+    assert model.objective_ == min(objective for objective, *_ in ended)
     assert_array_equal(model.labels_, model.predict(X))
 
 
@@ -1165,6 +1185,42 @@ def test_it_learns_where_torch_is_told_to_compute_no_gradients(off, fit):
         assert not torch.is_grad_enabled()
     assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
     getattr(model.set_params(warm_start=True), fit)(X)
+
+
+@pytest.fixture
+def _elsewhere_by_default():
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_device(None)
+
+
+@quiet
+@pytest.mark.usefixtures("_elsewhere_by_default")
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"input_noise": 0.1, "consistency": ["jitter", "masking", "adversarial"]},
+        {"input_shape": (2, 3), "architecture": "conv2d"},
+        {"n_active": 2},
+        {"expert": "variational"},
+    ],
+    ids=lambda params: "-".join(params) or "default",
+)
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_it_computes_where_it_is_asked_to_whatever_the_default_is(
+    fit, params, round_trips
+):
+    """No number of a tensor on "meta", which stands in for a GPU, can be read."""
+    model = getattr(small(device="cpu", **params), fit)(X)
+    everywhere = [model, *round_trips(model)]
+    said = [[m.predict_proba(X), m.reconstruct(X), m.score(X)] for m in everywhere]
+    torch.set_default_device(None)
+    model = getattr(small(device="cpu", **params), fit)(X)
+    expected = [model.predict_proba(X), model.reconstruct(X), model.score(X)]
+    for each in said:
+        for found, right in zip(each, expected, strict=True):
+            assert_array_equal(found, right)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What a fitted mixture says of rows, whatever company they are in."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,25 @@ def make_inference(architecture="mlp", loss="mse", reads="hidden", n_experts=N_E
             network(torch.from_numpy(scaling.apply(data(loss))))
     reference = moments.reference(LOSSES[loss])
     return Inference(network, scaling, Reconstruction(LOSSES[loss], reference))
+
+
+@pytest.mark.parametrize("loss", ["mse", "cosine", "bce"])
+def test_reconstructions_take_little_more_memory_than_they_fill(loss, monkeypatch):
+    """Rows are brought to their units a batch at a time."""
+    monkeypatch.setattr(module, "BATCH_BYTES", 1 << 16)
+    X, inference = data(loss, n=20_000), make_inference(loss=loss)
+    codes = inference.codes(Rows(X[:10]))
+    n_bytes = X.nbytes
+    many = Rows(np.tile(codes, (2000, 1)))
+    for reconstruct in (
+        lambda: inference.reconstruct(Rows(X)),
+        lambda: inference.decode(many, LATENT_DIM),
+    ):
+        tracemalloc.start()
+        assert reconstruct().nbytes == n_bytes
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1.5 * n_bytes
 
 
 def everything(inference, X):

@@ -88,6 +88,19 @@ def test_a_stream_is_of_what_its_first_chunk_is():
     assert vectors.partial_fit(X).input_shape_ == (64,)
 
 
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_training_goes_on_with_colours_where_they_were(fit):
+    """Whether they come first or last, as many numbers are read."""
+    X = np.random.default_rng(0).uniform(size=(40, 8 * 8 * 3))
+    model = small(input_shape=(8, 8, 3), warm_start=True).fit(X)
+    before = model.predict_proba(X)
+    model.set_params(input_shape=(3, 8, 8))
+    with pytest.raises(ValueError, match=r"input_shape.* differ from those of the fit"):
+        getattr(model, fit)(X)
+    assert_array_equal(model.predict_proba(X), before)
+    assert model.input_shape_ == (8, 8, 3)
+
+
 def test_training_goes_on_as_images_and_refuses_vectors():
     model = small(warm_start=True).fit(X)
     noise = np.random.default_rng(0).normal(size=X.shape)
@@ -127,6 +140,10 @@ def test_the_paper_reads_vectors_unless_it_is_told():
 def test_the_guess_is_said_aloud_to_whom_asks(capsys):
     small(verbose=1).fit(X)
     assert "images of 8 x 8; else input_shape=None" in capsys.readouterr().out
+    stream = small(verbose=1).partial_fit(X)
+    assert "images of 8 x 8; else input_shape=None" in capsys.readouterr().out
+    stream.partial_fit(X)
+    assert not capsys.readouterr().out
     small(verbose=1).fit(WALKS)
     assert "series of 60; else input_shape=None" in capsys.readouterr().out
     small(verbose=1, input_shape=(8, 8)).fit(X)

@@ -153,6 +153,16 @@ def test_schedules_advance_by_a_chunk_as_by_an_epoch():
     assert (streamed.history_[name][8:] == run.history_[name][-1]).all()
 
 
+def test_schedules_never_go_back_where_chunks_are_unlike_in_size():
+    """Of few rows "auto" means more epochs than of many."""
+    rng = np.random.default_rng(0)
+    model = small(entropy_schedule="anneal", max_epochs="auto", init="random")
+    for n in 2 * [600, 20, 600, 300]:
+        model.partial_fit(rng.normal(size=(n, 5)))
+    weights = model.history_["batch_entropy_weight"]
+    assert (np.diff(weights) < 0).all()
+
+
 # ---------------------------------------------------------------------------
 # Chunks of every size, and among fits
 # ---------------------------------------------------------------------------

@@ -89,6 +89,30 @@ def test_threads_change_how_restarts_run_and_nothing_of_what_they_find(
 
 
 @pytest.mark.usefixtures("four_threads")
+def test_an_interrupt_between_restarts_ends_those_beside(monkeypatch):
+    """Also while the error that it raises is kept, as consoles do."""
+    seen, fit_once = [], _restarts.fit_once
+
+    def slow(*args, **kwargs):
+        seen.append(None)
+        time.sleep(0.2)
+        return fit_once(*args, **kwargs)
+
+    def interrupted(self, candidate, handicap):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_restarts, "fit_once", slow)
+    monkeypatch.setattr(_restarts.Choice, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt) as kept:
+        small(n_init=12).fit(X)
+    n_begun = len(seen)
+    assert n_begun < 12
+    time.sleep(0.5)
+    assert len(seen) == n_begun
+    del kept
+
+
+@pytest.mark.usefixtures("four_threads")
 def test_side_by_side_the_same_is_told_in_the_same_order(capsys):
     small(verbose=1).fit(X)
     beside = capsys.readouterr().out

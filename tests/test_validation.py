@@ -11,8 +11,9 @@ from numpy.testing import assert_array_equal
 from numpydoc.docscrape import ClassDoc
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_breast_cancer, make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import MinMaxScaler
 from torch import nn
 
 from skmixae import MixAEClustering
@@ -428,6 +429,21 @@ def test_bce_refuses_rows_outside_its_range(unharmed, offset):
     stream = small(whitening=None).fit(X).set_params(reconstruction_loss="bce")
     with pytest.raises(ValueError, match=r"'bce' needs features from 0 to 1"):
         stream.partial_fit(X + offset)
+
+
+def test_bce_takes_what_rounding_leaves_beyond_its_range(unharmed):
+    """As MinMaxScaler does, and means of pixels."""
+    X = MinMaxScaler().fit_transform(load_breast_cancer().data)
+    assert X.max() > 1
+    small(n_clusters=2, reconstruction_loss="bce").fit(X)
+    white = np.zeros((20, 48, 64))
+    white[::2, :24], white[1::2, 24:] = 1, 1
+    params = {"reconstruction_loss": "bce", "input_shape": (48, 64)}
+    small(n_clusters=2, **params).fit(white.reshape(20, -1))
+    unharmed.set_params(reconstruction_loss="bce")
+    X[0, 0] = 1 + 1e-4
+    with pytest.raises(ValueError, match=r"'bce' needs features from 0 to 1"):
+        unharmed.fit(X)
 
 
 def test_bce_asks_for_its_range_of_the_rows_at_hand():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ __all__ = [
     "ParallelConvTranspose",
     "ParallelLinear",
     "autocast",
+    "on_processor",
     "without_autocast",
 ]
 
@@ -81,6 +83,12 @@ def without_autocast() -> Iterator[None]:
             if torch.is_autocast_enabled(kind):
                 disabled.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+def on_processor() -> AbstractContextManager[Any]:
+    """Make tensors of which no more is said on the processor, whatever the default."""
+    elsewhere = torch.get_default_device().type != "cpu"
+    return torch.device("cpu") if elsewhere else nullcontext()
 
 
 def _cast(weight: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -105,8 +105,9 @@ class MixtureObjective:
         consistency are then those of the clusters.
     evenness : float
         The most batch entropy that is rewarded.
-    log_start : Tensor of shape (n, k), optional
-        Logarithms of assignments of all rows, from which the divergence is added.
+    log_start : callable, optional
+        Returns logarithms of assignments (b, k) for the indices (b,) of a batch, from
+        which the divergence is added.
     members : Tensor of shape (p, k), optional
         The experts of each subset of ``n_active``, where rows are sums: everything is
         then of subsets, and only the balance is of experts.
@@ -120,7 +121,7 @@ class MixtureObjective:
     views: Sequence[View] = ()
     clusters: Tensor | None = None
     evenness: float = 1.0
-    log_start: Tensor | None = None
+    log_start: Callable[[Tensor], Tensor] | None = None
     members: Tensor | None = None
     n_active: int = 1
 
@@ -145,7 +146,7 @@ class MixtureObjective:
             decoded = decoded.sparing(log_assignment.detach().exp())
         errors = self.reconstruction(decoded, x)  # (b, k)
         if self.log_start is not None:
-            others["start"] = terms.divergence(self.log_start[index], log_assignment)
+            others["start"] = terms.divergence(self.log_start(index), log_assignment)
         return self.assemble(
             log_assignment, errors, out.divergence, progress=progress, **others
         )

@@ -12,8 +12,8 @@ from .conversion import (
 from .evidence import Evidence
 from .initialisation import (
     STARTS,
+    Target,
     Teaching,
-    as_probabilities,
     subset_labels,
 )
 from .loop import (
@@ -54,6 +54,7 @@ __all__ = [
     "Scaling",
     "SharedRows",
     "Snapshot",
+    "Target",
     "Teaching",
     "TrainingDiverged",
     "TrainingPlan",
@@ -62,7 +63,6 @@ __all__ = [
     "Validation",
     "Whitening",
     "agglomerate",
-    "as_probabilities",
     "channels_first",
     "conversion_between",
     "converted_rows",

@@ -99,7 +99,7 @@ class ConvertedRows(Rows):
     def take(self, index: Part) -> Array:
         """Return converted rows (b, features read)."""
         if isinstance(index, slice):
-            index = np.arange(len(self))[index]
+            index = np.arange(*index.indices(len(self)))
         kept = np.result_type(self.array.dtype, np.float32)
         converted, n_seen = np.empty((len(index), self.n_features), kept), 0
         # Some at a time: of many, the pixels that nobody needs would fill the memory.

@@ -488,11 +488,44 @@ STARTS = {
 }
 
 
-def as_probabilities(start: NDArray, n_experts: int) -> NDArray[np.float32]:
-    """Return labels (n,) as one-hot probabilities; leave probabilities (n, k) alone."""
-    if start.ndim == 1:
-        return np.eye(n_experts, dtype=np.float32)[start.astype(np.intp)]
-    return start.astype(np.float32)
+@dataclass(frozen=True)
+class Target:
+    """The probabilities (n, k) that training starts from, asked for batch by batch.
+
+    Of labels, one-hot ones: they are made for the batch alone, since for all rows they
+    would take more room than most rows do.
+    """
+
+    values: Tensor  # labels (n,) or probabilities (n, k), on the device
+    n_experts: int
+
+    @classmethod
+    def of(cls, start: NDArray, n_experts: int, device: torch.device) -> Target:
+        """Return the target of labels (n,) or of probabilities (n, k)."""
+        kept = start.astype(np.int32 if start.ndim == 1 else np.float32)
+        return cls(torch.from_numpy(kept).to(device), n_experts)
+
+    def __call__(self, index: Tensor) -> Tensor:
+        """Return the probabilities (b, k) of some rows."""
+        values = self.values[index]
+        if values.dim() == 2:
+            return values
+        shares = torch.zeros(
+            len(values), self.n_experts, dtype=torch.float32, device=values.device
+        )
+        return shares.scatter_(1, values.long().unsqueeze(1), 1.0)
+
+    def logarithms(self, index: Tensor) -> Tensor:
+        """Return their logarithms (b, k), none of them infinite."""
+        shares = self(index)
+        return shares.clamp(min=torch.finfo(shares.dtype).tiny).log()
+
+    def sizes(self) -> NDArray[np.floating]:
+        """Return the proportions (k,) of the experts."""
+        values = self.values.cpu().numpy()
+        if values.ndim == 2:
+            return values.mean(0)
+        return np.bincount(values, minlength=self.n_experts) / len(values)
 
 
 @dataclass
@@ -505,7 +538,7 @@ class Teaching:
     """
 
     objective: MixtureObjective
-    start: Tensor  # (n, k)
+    target: Target
 
     def step(
         self,
@@ -516,7 +549,7 @@ class Teaching:
         generator: torch.Generator,
     ) -> Step:
         """Return the terms of rows ``x`` (b, features) for one step of teaching."""
-        target = self.start[index]
+        target = self.target(index)
         out = network(self.objective.noisy(x, generator), generator)
         log_assignment = F.log_softmax(out.logits, -1)
         errors = self.objective.reconstruction(out.decoded, x)

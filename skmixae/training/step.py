@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..network.parallel import autocast, without_autocast
+from ..network.parallel import autocast, on_processor, without_autocast
 from .adam import AdamW
 
 # Steps made as they are written before one is recorded: libraries of the GPU choose
@@ -25,8 +25,16 @@ _ONE_RECORDS = threading.Lock()
 
 @contextmanager
 def gradients() -> Iterator[None]:
-    """Compute gradients, also where torch is told to compute none, or less exactly."""
-    with torch.inference_mode(False), torch.enable_grad(), without_autocast():
+    """Compute gradients, also where torch is told to compute none, or less exactly.
+
+    And make tensors where they are asked for, not where torch would by default.
+    """
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        without_autocast(),
+        on_processor(),
+    ):
         yield
 
 

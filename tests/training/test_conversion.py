@@ -1,5 +1,7 @@
 """Images are read with their channels first, and large ones with fewer pixels."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -170,3 +172,14 @@ def test_no_more_pixels_are_read_and_hardly_fewer(height, width, most, channels)
 )
 def test_images_alone_are_read_with_fewer_pixels(max_pixels, shape, architecture, read):
     assert resolve_pixels(max_pixels, shape, architecture) == read
+
+
+def test_a_slice_of_many_images_takes_memory_for_itself_alone():
+    """A hundred million images of 2 x 2 pixels, all alike."""
+    many = Rows(np.broadcast_to(np.float32(1), (10**8, 4)))
+    rows = converted_rows(many, (2, 2), (1, 1))
+    tracemalloc.start()
+    assert rows.take(slice(5, 25)).shape == (20, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6

@@ -25,9 +25,9 @@ from skmixae.training import (
     Randomness,
     Rows,
     Scaling,
+    Target,
     Teaching,
     TrainingPlan,
-    as_probabilities,
     initialisation,
     train,
 )
@@ -309,14 +309,33 @@ def test_clusters_of_a_graph_are_a_function_of_rows_and_seed(name):
 # ---------------------------------------------------------------------------
 
 
+def target(start):
+    return Target.of(np.asarray(start), N_CLUSTERS, CPU)
+
+
 def test_labels_become_one_hot_and_probabilities_stay():
-    labels = np.array([2, 0, 3, 2], dtype=np.int8)
-    probabilities = as_probabilities(labels, N_CLUSTERS)
-    assert probabilities.dtype == np.float32
-    for row, label in zip(probabilities, labels, strict=True):
+    labels, index = np.array([2, 0, 3, 2], dtype=np.int8), torch.tensor([3, 1, 1])
+    probabilities = target(labels)(index)
+    assert probabilities.dtype == torch.float32
+    for row, label in zip(probabilities, labels[index.numpy()], strict=True):
         assert row.tolist() == [float(k == label) for k in range(N_CLUSTERS)]
     given = np.random.default_rng(0).dirichlet([1] * N_CLUSTERS, size=5)
-    assert_array_equal(as_probabilities(given, N_CLUSTERS), given.astype(np.float32))
+    assert_array_equal(target(given)(index), given[index].astype(np.float32))
+
+
+def test_a_start_has_its_sizes_and_finite_logarithms():
+    labels, every = np.array([2, 0, 3, 2], dtype=np.int8), torch.arange(4)
+    assert target(labels).sizes().tolist() == [0.25, 0, 0.5, 0.25]
+    one_hot = np.eye(N_CLUSTERS)[labels]
+    assert_array_equal(target(one_hot).sizes(), target(labels).sizes())
+    logarithms = target(labels).logarithms(every)
+    assert torch.isfinite(logarithms).all()
+    torch.testing.assert_close(logarithms.exp(), target(one_hot)(every))
+
+
+def test_labels_of_all_rows_are_kept_as_labels():
+    """Probabilities of ten million rows take more room than most rows do."""
+    assert target(np.zeros(1000, np.intp)).values.nbytes == 4000
 
 
 # ---------------------------------------------------------------------------
@@ -327,7 +346,7 @@ def test_labels_become_one_hot_and_probabilities_stay():
 def test_labels_are_learned_by_the_assignment_and_rows_by_their_expert():
     X, labels = blobs()
     labels = (labels + 1) % N_CLUSTERS  # any expert may be told to take any blob
-    start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
+    start = target(labels)
     out, x, trained = teach(start, X)
     assert_array_equal(out.logits.argmax(1), labels)
     errors = (out.decoded.rows() - x.unsqueeze(1)).square().mean(-1)
@@ -343,7 +362,7 @@ def test_labels_are_learned_by_the_assignment_and_rows_by_their_expert():
 def test_probabilities_are_learned_as_they_are():
     X, labels = blobs()
     table = np.random.default_rng(1).dirichlet([2.0] * N_CLUSTERS, size=N_CLUSTERS)
-    start = torch.from_numpy(as_probabilities(table[labels], N_CLUSTERS))
+    start = target(table[labels])
     out, *_ = teach(start, X)
     p = out.logits.softmax(-1)
     for k in range(N_CLUSTERS):
@@ -355,16 +374,16 @@ def test_probabilities_are_learned_as_they_are():
 def test_every_row_is_taught_its_own_label_wherever_it_stands_in_a_batch():
     """Of what the loop hands over, only the index says whose label a row has."""
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
-    start = torch.eye(N_CLUSTERS)[[0, 1, 2, 3, 0, 1]]
+    labels = np.array([0, 1, 2, 3, 0, 1])
     index = torch.tensor([5, 2, 0, 3])
     network, objective = make_network(), replace(make_objective(), input_noise=0.0)
-    step = Teaching(objective, start).step(
+    step = Teaching(objective, target(labels)).step(
         network, x[index], index, 0.0, torch.Generator()
     )
     out = network(x[index])
     total = 0.0
     for row, i in enumerate(index):
-        label = int(start[i].argmax())
+        label = labels[i]
         total += (out.decoded.rows()[row, label] - x[i]).square().mean().item()
         total -= out.logits[row].log_softmax(-1)[label].item()
     assert step.terms.total.item() == pytest.approx(total / 4, rel=1e-5)
@@ -375,9 +394,7 @@ def test_teaching_leaves_the_schedule_as_it_was():
     X, labels = blobs()
     objective = make_objective()
     before = objective.schedule.at(0.5)
-    teaching = Teaching(
-        objective, torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
-    )
+    teaching = Teaching(objective, target(labels))
     x, index = torch.from_numpy(X[:20]), torch.arange(20)
     step = teaching.step(make_network(), x, index, 0.5, torch.Generator())
     assert objective.schedule.at(0.5) == before
@@ -386,7 +403,7 @@ def test_teaching_leaves_the_schedule_as_it_was():
 
 def test_history_of_teaching_has_the_terms_of_the_objective():
     X, labels = blobs()
-    start = torch.from_numpy(as_probabilities(labels, N_CLUSTERS))
+    start = target(labels)
     _, _, trained = teach(start, X, n_epochs=2)
     x, index = torch.from_numpy(X), torch.arange(len(X))
     later = make_objective().step(make_network(), x, index, 0.0, torch.Generator())
