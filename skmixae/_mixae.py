@@ -369,14 +369,19 @@ class MixAEClustering(
         Others it asks, and the first of these that is true decides (with ``n_experts``
         above ``n_clusters`` the last two alone are asked):
 
-        - four fifths of the features are indicators, of two values, and these are no
-          words; they are latent classes by the Bayesian information criterion, which is
-          higher for one class, and for one more ("latent_classes"); else, if most
-          indicators are of categories with others beside them ("plain");
+        - four fifths of the features are indicators, of two values, or there are some,
+          or features of three values, among others, and these are no words; rows are
+          latent classes by the Bayesian information criterion, which is higher for one
+          class, and for one more ("latent_classes");
+        - four fifths are indicators, most of categories with others beside them
+          ("plain");
         - rows are read as ``directions``, with no value that is negative ("topics");
         - up to 100 features: these have few values, more than a fifth of the rows
           repeat others, and half of the features have fewer values than a quarter of
           the rows that differ ("round");
+        - there are categories, or features of three values, among others, and the graph
+          is cut along one: neighbours have unlike values less than a tenth as often as
+          any two rows ("plain");
         - up to 100 features: the graph falls into as many parts as clusters, with at
           most 0.05 % of its edges between them ("parts");
         - up to 100 features: rows are as many Gaussians as clusters, which have a lower

@@ -13,7 +13,8 @@ from scipy import sparse
 from scipy.stats import norm
 from sklearn import config_context
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmixae import MixAEClustering
@@ -100,10 +101,89 @@ DEPENDENT = indicators(dependent())
         (np.c_[INDICATORS, NOISE], 3, True),
         (DEPENDENT, 2, False),
         (SEVEN_BITS, 10, False),  # 128 rows that differ, 70 parameters
+        # Grades are no classes by themselves, however exactly a class has one of them.
+        (np.c_[NOISE, RNG.integers(3, size=1200)], 3, False),
+        (np.c_[NOISE, RNG.integers(5, size=1200)], 5, False),
     ],
 )
 def test_classes_are_told_from_features_that_depend_on_each_other(X, k, are_some):
     assert said(X, k).are_latent_classes() is are_some
+
+
+COIN = RNG.integers(2, size=(1200, 1))
+DAYS = indicators(RNG.integers(7, size=(1200, 1)))
+DRAWN = indicators(RNG.integers(20, size=(1200, 1)))
+
+
+def beside(values, n_features, n_blobs=3):
+    """Put values beside standardised numbers of some blobs, which they do not know."""
+    X, y = make_blobs(
+        len(values), n_features, centers=n_blobs, cluster_std=2, random_state=1,
+        center_box=(-6, 6),
+    )  # fmt: skip
+    return np.c_[StandardScaler().fit_transform(X), values], y
+
+
+@pytest.mark.parametrize(
+    ("X", "are_some", "follows"),
+    [
+        (beside(COIN, 4)[0], True, True),
+        (10 * beside(COIN, 4)[0], True, True),
+        (beside(-3 * COIN, 40)[0], True, True),
+        (beside(COIN, 40)[0], True, False),
+        (beside(COIN / 5, 4)[0], True, False),
+        (beside(DAYS, 4)[0], True, True),
+        (beside(DRAWN, 4)[0], True, False),  # of which each value is rare
+        (beside(DRAWN[:, :1], 4)[0], False, False),
+        (beside(RNG.integers(3, size=(1200, 1)), 4)[0], True, True),
+        (beside(RNG.integers(5, size=(1200, 1)), 4)[0], False, False),
+        (beside(RNG.normal(size=(1200, 1)), 4)[0], False, False),
+        (beside(COIN[:20], 4)[0], True, False),  # too few rows for a graph
+        (RNG.poisson(0.04 * RNG.gamma(1, size=(300, 1)), (300, 100)), False, None),
+        (load_iris().data, False, False),
+        (np.ones((50, 3)), False, False),
+    ],
+)
+def test_categories_among_numbers_are_told_and_whether_they_cut_the_graph(
+    X, are_some, follows
+):
+    assert said(X).are_mixed() is are_some
+    if follows is not None:
+        assert said(X).graph_follows_values() is follows
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        COIN[:600],
+        indicators(RNG.integers(3, size=(600, 1))),
+        RNG.integers(3, size=(600, 1)),
+    ],
+    ids=["a coin", "a category", "grades"],
+)
+def test_a_feature_that_says_nothing_does_not_become_the_clusters(values):
+    X, y = beside(values, 4)
+    model = MixAEClustering(3, max_epochs=10, random_state=0).fit(X)
+    assert model.init_ in ("latent_classes", "plain")
+    right = adjusted_rand_score(y, model.labels_)
+    assert right > 0.8
+    by_graph = model.set_params(init="spectral", n_experts=None).fit(X)
+    assert adjusted_rand_score(y, by_graph.labels_) < right - 0.1
+
+
+def test_classes_are_told_by_categories_and_numbers_together():
+    """Customers: neither of the two tells as much alone."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(3, 600, p=[0.5, 0.3, 0.2])
+    numbers = np.array([[0, 0], [2, 3], [4, 0]])[kind] + rng.normal(size=(600, 2))
+    chances = np.array([[6, 1, 1], [1, 6, 1], [1, 2, 5]]).cumsum(1) / 8
+    city = (rng.random((600, 1)) > chances[kind]).sum(1, keepdims=True)
+    X = np.c_[StandardScaler().fit_transform(numbers), indicators(city)]
+    model = MixAEClustering(3, max_epochs=10, random_state=0).fit(X)
+    assert model.init_ == "latent_classes"
+    by_centres = KMeans(3, n_init=10, random_state=0).fit_predict(X)
+    ours, theirs = (adjusted_rand_score(kind, z) for z in (model.labels_, by_centres))
+    assert ours > max(theirs, 0.85)
 
 
 def test_categories_of_no_classes_are_clustered_as_k_means_has_them():

@@ -199,6 +199,14 @@ class Said(NamedTuple):
     classes: bool = False
     categories: bool = False
     alike: bool = False
+    mixed: bool = False
+    follows: bool = False
+
+    def are_mixed(self):
+        return self.mixed
+
+    def graph_follows_values(self):
+        return self.follows
 
     def are_seen_alike(self):
         return self.alike
@@ -234,6 +242,9 @@ class Said(NamedTuple):
         return self.even
 
 
+LATENT = ("latent_classes",)
+
+
 @pytest.mark.parametrize(
     ("width", "said", "spare", "starts"),
     [
@@ -246,10 +257,16 @@ class Said(NamedTuple):
         (2, Said(0.0007, odd=True), True, ("round",)),
         (2, Said(0.006, odd=True), False, ("round",)),
         (2, Said(0.0, True, True, True, few=True), True, ("round",)),
-        (2, Said(few=True, indicators=True, classes=True), True, ("latent_classes",)),
-        (200, Said(indicators=True, classes=True), False, ("latent_classes",)),
+        (2, Said(few=True, indicators=True, classes=True), True, LATENT),
+        (200, Said(indicators=True, classes=True), False, LATENT),
         (2, Said(0.0, indicators=True, categories=True), True, ("plain",)),
         (2, Said(0.0, indicators=True), True, ("parts",)),
+        (2, Said(0.0, True, mixed=True, follows=True), False, ("plain",)),
+        (2, Said(0.0, mixed=True, follows=True, classes=True), True, LATENT),
+        (2, Said(0.0, mixed=True, categories=True), True, ("parts",)),
+        (2, Said(0.0, follows=True), True, ("parts",)),
+        (2, Said(0.0, mixed=True, follows=True, few=True), True, ("round",)),
+        (200, Said(0.0, True, False, True, mixed=True, follows=True), True, ("plain",)),
         (2, Said(0.0, classes=True, categories=True), True, ("parts",)),
         (70, Said(odd=True, few=True), True, ("round",)),
         (200, Said(odd=True, few=True), True, ("kmeans",)),

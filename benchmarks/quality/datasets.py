@@ -72,6 +72,24 @@ def _latent_classes() -> Parts:
     return rows, classes, None
 
 
+def _customers() -> Parts:
+    """Make numbers with categories among them, which three kinds of people differ in.
+
+    And one, the day, that says nothing.
+    """
+    rng = np.random.default_rng(0)
+    classes = rng.choice(3, 1000, p=[0.5, 0.3, 0.2])
+    age = np.array([30, 45, 68])[classes] + rng.normal(0, 6, 1000)
+    income = np.exp(np.array([10, 11, 10.3])[classes] + rng.normal(0, 0.4, 1000))
+    visits = rng.poisson(np.array([12, 4, 2])[classes])
+    chances = np.array([[7, 1, 1, 1], [1, 7, 1, 1], [1, 2, 3, 4]]).cumsum(1) / 10
+    city = (rng.random((1000, 1)) > chances[classes]).sum(1)
+    numbers = StandardScaler().fit_transform(np.column_stack([age, income, visits]))
+    values = np.column_stack([city, rng.integers(7, size=1000)])
+    coded = OneHotEncoder(sparse_output=False).fit_transform(values)
+    return np.hstack([numbers, coded]).astype(np.float32), classes, None
+
+
 def _uneven_images(name: str) -> Parts:
     """Keep a sixth of the rows of every second class, the first of each."""
     rows, classes, shape = stored(name)
@@ -158,6 +176,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "uneven": partial(_uneven_blobs, 10, 3.0),
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
     "latent_classes": _latent_classes,
+    "customers": _customers,
     "turning": _turning_bodies,
     "turning100": partial(_turning_bodies, 100),
     "turning_large": partial(_turning_bodies, size=64),

@@ -156,16 +156,18 @@ def shown_start(evidence: Evidence, *, wide: bool, words: bool) -> str | None:
     What is asked first may look like what is asked later: each of two rings is a
     Gaussian too, with a hole.
     """
-    if evidence.are_indicators():
-        if evidence.are_latent_classes():
-            return "latent_classes"
-        if evidence.are_categories():
-            return "plain"
+    indicators, mixed = evidence.are_indicators(), evidence.are_mixed()
+    if (indicators or mixed) and evidence.are_latent_classes():
+        return "latent_classes"
+    if indicators and evidence.are_categories():
+        return "plain"
     if words:
         return "topics"
+    if not wide and evidence.are_of_few_values():
+        return "round"
+    if mixed and evidence.graph_follows_values():
+        return "plain"
     if not wide:
-        if evidence.are_of_few_values():
-            return "round"
         if evidence.share_between_parts() <= PARTS:
             return "parts"
         if evidence.are_gaussians():

@@ -63,7 +63,7 @@ class Coding:
         self._values = encoder.set_output(transform="default")
         self._numbers = StandardScaler().set_output(transform="default")
         if self.runs:
-            self._values.fit(self._categories(rows))
+            self._values.fit(self.categories(rows))
         if self.numbers.any():
             self._numbers.fit(rows[:, self.numbers].astype(np.float64))
 
@@ -78,7 +78,7 @@ class Coding:
         """Return rows (n, features) as classes read them."""
         values = sparse.csr_matrix((len(rows), 0))
         if self.runs:
-            values = self._values.transform(self._categories(rows))
+            values = self._values.transform(self.categories(rows))
         numbers = rows[:, self.numbers].astype(np.float64)
         if numbers.size:
             numbers = self._numbers.transform(numbers)
@@ -105,7 +105,7 @@ class Coding:
                 taken = told
         return runs
 
-    def _categories(self, rows: NDArray[np.floating]) -> NDArray[np.intp]:
+    def categories(self, rows: NDArray[np.floating]) -> NDArray[np.intp]:
         """Return the numbers of the indicators (n, runs) that categories have.
 
         From 1; of rows that have none it is 0, and -1 of those that have several.
