@@ -395,7 +395,8 @@ class MixAEClustering(
           entropy of their sizes, and Gaussians found from them are likelier ("uneven");
         - up to 100 features: the graph sets but odd rows apart: the sizes of its
           clusters have at most half of the entropy of those of k-means ("round");
-        - rows are crowded ("kmeans");
+        - rows are crowded ("kmeans"; fewer of them than features, that are not read as
+          ``directions``, "plain");
         - there are experts to spare, or less than 0.5 % of the edges are between
           clusters, or k-means sees much the same clusters, of an adjusted Rand index
           above 0.6 ("spectral").

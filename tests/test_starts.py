@@ -201,6 +201,10 @@ class Said(NamedTuple):
     alike: bool = False
     mixed: bool = False
     follows: bool = False
+    fewer: bool = False
+
+    def are_fewer_than_features(self):
+        return self.fewer
 
     def are_mixed(self):
         return self.mixed
@@ -286,6 +290,11 @@ LATENT = ("latent_classes",)
         (200, Said(0.0, True, even=True), True, ("spectral",)),
         (200, Said(0.0, True, even=True), False, ("kmeans",)),
         (200, Said(0.006, False, True, even=True), True, ("centres",)),
+        (200, Said(fewer=True), False, ("plain",)),
+        (200, Said(fewer=True), True, ("plain",)),
+        (200, Said(fewer=True, even=True), True, ("spectral",)),
+        (200, Said(0.006, False, True, fewer=True), False, ("centres",)),
+        (70, Said(fewer=True), False, ("spectral", "kmeans")),
         (200, None, True, ("kmeans",)),
         (None, Said(0.0, True, True, True), True, ("random",)),
     ],
@@ -295,6 +304,24 @@ def test_what_rows_say_of_themselves_decides_the_start(width, said, spare, start
     one_each, said = said is not None, said or Said(0.0, True, True, True)
     asked = {"one_each": one_each, "spare": spare, "words": False, "counts": False}
     assert automatic_starts(width, 20, said, **asked) == (starts, False)
+
+
+def test_counts_of_few_rows_start_from_directions():
+    asked = {"one_each": True, "spare": False, "words": False, "counts": True}
+    assert automatic_starts(200, 20, Said(fewer=True), **asked).in_turn == ("kmeans",)
+
+
+def test_few_rows_of_many_features_start_as_they_are():
+    """Sixty samples of three tissues, each with thirty of 500 genes at work."""
+    rng, y = np.random.default_rng(7), np.repeat([0, 1, 2], 20)
+    X = rng.normal(size=(60, 500))
+    for k in range(3):
+        X[y == k, 30 * k : 30 * (k + 1)] += 1.5
+    model = MixAEClustering(3, max_epochs=10, random_state=0).fit(X)
+    assert model.init_ == "plain"
+    assert adjusted_rand_score(y, model.labels_) == 1
+    whitened = model.set_params(init="kmeans").fit(X)
+    assert adjusted_rand_score(y, whitened.labels_) < 0.8
 
 
 @pytest.mark.parametrize("one_each", [True, False])

@@ -72,6 +72,16 @@ def _latent_classes() -> Parts:
     return rows, classes, None
 
 
+def _expressed_genes() -> Parts:
+    """Make few rows of many features, of which a twentieth tells of one class each."""
+    rng = np.random.default_rng(0)
+    classes = rng.choice(4, 100, p=[0.4, 0.3, 0.2, 0.1])
+    rows = rng.normal(size=(100, 1000))
+    for k in range(4):
+        rows[classes == k, 50 * k : 50 * (k + 1)] += 1.5
+    return rows.astype(np.float32), classes, None
+
+
 def _customers() -> Parts:
     """Make numbers with categories among them, which three kinds of people differ in.
 
@@ -177,6 +187,7 @@ DATASETS: dict[str, Callable[[], Parts]] = {
     "uneven_wide": partial(_uneven_blobs, 200, 12.0),
     "latent_classes": _latent_classes,
     "customers": _customers,
+    "genes": _expressed_genes,
     "turning": _turning_bodies,
     "turning100": partial(_turning_bodies, 100),
     "turning_large": partial(_turning_bodies, size=64),

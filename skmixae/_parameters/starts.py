@@ -137,11 +137,11 @@ def automatic_starts(
     shown = shown_start(evidence, wide=wide, words=words) if one_each else None
     if shown is not None:
         return Starts((shown,))
-    if wide and (counts or not spare):
-        return Starts(("kmeans",))
     crowds = spare and (wide or n_directions > FEW_DIRECTIONS)
-    if crowds and not evidence.graph_is_even():
-        return Starts(("kmeans",))
+    alone = wide and (counts or not spare)
+    if alone or (crowds and not evidence.graph_is_even()):
+        plain = one_each and not counts and evidence.are_fewer_than_features()
+        return Starts(("plain" if plain else "kmeans",))
     nearly = one_each and evidence.share_between_parts() <= NEARLY_PARTS
     if spare or nearly:
         return Starts(("spectral",))

@@ -271,6 +271,15 @@ class Evidence:
             return False
         return self._is_less_even(ODD_ROWS)
 
+    def are_fewer_than_features(self) -> bool:
+        """Tell whether there are fewer rows than features.
+
+        Each is then a direction of its own, of noise for the most part, and whitening
+        makes more of it: of 60 rows of three kinds in 500 features k-means finds all as
+        they are, and none half whitened.
+        """
+        return len(self.batches) < self.batches.rows.n_features
+
     def graph_is_even(self) -> bool:
         """Tell whether clusters of the graph are nearly as even as those of k-means.
 
