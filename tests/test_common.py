@@ -63,8 +63,8 @@ def small(kind=MixAEClustering, **params):
 
 CONFIGURATIONS = {
     "mlp": small(),
-    # Few of such rows are fitted four times otherwise. What starts at random, as they and
-    # directions do, takes longer to find what `check_clustering` asks for.
+    # Few of such rows are fitted four times otherwise. What starts at random, as they
+    # and directions do, takes longer to find what `check_clustering` asks for.
     "conv1d": small(architecture="conv1d", n_init=1, max_epochs=20),
     "conv2d": small(RowsAsImages, architecture="conv2d", n_init=1),
     "anneal": small(entropy_schedule="anneal", consistency=None),
