@@ -119,7 +119,8 @@ class MixAEClustering(
     Parameters
     ----------
     n_clusters : int, default=8
-        The number of clusters, K.
+        The number of clusters, K. Some stay unused where rows show fewer, which a
+        warning tells.
     n_experts : int, "auto" or None, default="auto"
         The number of experts. Where they are more than the clusters, they are merged
         before the last part of training (``refinement``), so that the cluster of a row
@@ -1322,7 +1323,10 @@ def _check_flat(X: Any) -> None:
     if len(shape) > 2:
         told = f"input_shape={shape[1:]}"
         if len(shape) == 3:  # two numbers alone mean an image
-            told += f", or {(shape[1] * shape[2],)} for series of several channels"
+            told += (
+                f" for images, or {(shape[1] * shape[2],)} for series, one channel "
+                "after the other"
+            )
         raise ValueError(
             f"Found array with dim {len(shape)}, while dim <= 2 is required: rows are "
             "flat. Use X.reshape(len(X), -1) and, where images or series are not "

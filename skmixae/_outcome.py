@@ -68,6 +68,8 @@ def extended(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.vo
 def degeneracies(candidate: Candidate) -> list[str]:
     """Say in words what went wrong with a clustering, and which parameter to turn."""
     clusters, run = candidate.tree.clusters, candidate.run
+    if not candidate.moments.scatter and len(clusters) > 1:
+        return ["all rows are the same, so that there are no clusters among them"]
     found = list(_of_survey(candidate.survey, clusters).values())
     k = clusters.max() + 1
     last = run.history[-1] if run.history else None
@@ -97,12 +99,11 @@ def _of_survey(
             "or sample_entropy_weight"
         )
         return found
-    what = "experts" if k == len(clusters) else "clusters"
     unused = survey.sizes == 0
     if unused.any():
         longer = ", train on more chunks" if in_stream else " or max_epochs"
         found[f"unused {np.flatnonzero(unused)}"] = (
-            f"{unused.sum()} of {k} {what} are unused: raise "
+            f"{unused.sum()} of {k} clusters are unused: raise "
             f"batch_entropy_weight{longer}, lower sample_entropy_weight, or "
             "ask for fewer n_clusters"
         )
@@ -110,7 +111,7 @@ def _of_survey(
     if few.any():
         rows = ", ".join(map(str, np.sort(survey.sizes[few])))
         found[f"few {np.flatnonzero(few)}"] = (
-            f"{few.sum()} of {k} {what} have few rows ({rows} of "
+            f"{few.sum()} of {k} clusters have few rows ({rows} of "
             f"{survey.sizes.sum()}): if these are not odd ones, raise "
             "batch_entropy_weight, or ask for fewer n_clusters"
         )

@@ -334,6 +334,11 @@ def _check_one_each(estimator: BaseEstimator, name: str) -> None:
 
 
 def _check_candidates(candidates: Iterable[int]) -> list[int]:
+    if not isinstance(candidates, Iterable):
+        raise TypeError(
+            f"candidates must be several integers, such as range(2, 11); got "
+            f"{candidates!r}."
+        )
     values = list(candidates)
     for value in values:
         if not isinstance(value, numbers.Integral) or isinstance(value, bool):

@@ -6,6 +6,7 @@ the metadata. A checksum covers both.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -51,6 +52,8 @@ def save(estimator: MixAEClustering, path: str | os.PathLike[str]) -> None:
     ------
     NotFittedError
         If the estimator is not fitted.
+    FileNotFoundError
+        If there is no such folder.
     TypeError
         If a parameter is of a type that only pickle could store: a RandomState
         instance as ``random_state``, or a data frame. `set_params` can replace it by a
@@ -222,6 +225,9 @@ def _write(
     """Write beside the file, to replace it once all is on the disk."""
     content = _safetensors().numpy.save(tensors, metadata=metadata)
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():  # said of the draft, it would name a file of ours
+        no_folder = os.strerror(errno.ENOENT)
+        raise FileNotFoundError(errno.ENOENT, no_folder, str(target.parent))
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(draft, "xb") as file:

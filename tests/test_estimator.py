@@ -761,9 +761,17 @@ def test_clusters_of_few_rows_are_told_and_are_not_called_unused():
     assert sorted(np.bincount(model.labels_)) == [4, 300, 300]
 
 
-def test_unused_experts_are_told():
+def test_rows_that_are_all_the_same_are_told():
+    with pytest.warns(ConvergenceWarning) as told:
+        healthy(n_clusters=2).fit(np.full((50, 3), 0.1))
+    assert [str(w.message) for w in told] == [
+        "all rows are the same, so that there are no clusters among them."
+    ]
+
+
+def test_unused_clusters_are_told():
     model = healthy(n_clusters=6, batch_entropy_weight=0.0, sample_entropy_weight=3.0)
-    with pytest.warns(ConvergenceWarning, match=r"experts are unused: raise batch_ent"):
+    with pytest.warns(ConvergenceWarning, match="clusters are unused: raise batch"):
         model.fit(X)
     assert (np.bincount(model.labels_, minlength=6) == 0).any()
 

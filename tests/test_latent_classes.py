@@ -47,6 +47,8 @@ VALUES, CLASSES = categories()
 INDICATORS = indicators(VALUES)
 RNG = np.random.default_rng(1)
 NOISE = RNG.normal(size=(1200, 6))
+# Texts of as many words each.
+FIVE_WORDS = np.random.default_rng(2).random((60, 150)).argsort(1) < 5
 SEVEN_BITS = RNG.integers(0, 2, (500, 7)).astype(float)
 
 
@@ -65,6 +67,7 @@ def said(X, k=3):
         (SEVEN_BITS, True),
         (VALUES, False),  # grades
         (RNG.poisson(0.04 * RNG.gamma(1, size=(300, 1)), (300, 100)) > 0, False),
+        (FIVE_WORDS, False),
         (load_iris().data, False),
         (NOISE[:7], False),
         (np.ones((50, 3)), False),

@@ -417,7 +417,7 @@ def all_in_one(**params):
 def test_unused_clusters_of_a_stream_are_told_once_it_has_trained_enough():
     found = told(all_in_one(), [X] * 50)  # of eight steps each
     assert list(found) == [38]  # where there were 304
-    assert "experts are unused" in found[38][0]
+    assert "clusters are unused" in found[38][0]
     assert "train on more chunks" in found[38][0]
 
 

@@ -526,6 +526,11 @@ def test_a_parameter_for_pickle_alone_is_named(name, value, kind, tmp_path):
     estimator.set_params(**{name: getattr(new(), name)}).save(tmp_path / "file")
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No such.*nowhere'$"):
+        new().fit(X).save(tmp_path / "nowhere" / "file")
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(
     step, saved, tmp_path, monkeypatch

@@ -68,7 +68,9 @@ ROWS_ASKED = 500
 # A table is of categories where so many of its features are indicators. Word counts may
 # have few values as well, but of these some rows have many more than others; of
 # categories each row has one each, or no more than so much of the mean more or less.
-MOSTLY_INDICATORS, AS_MANY = 0.8, 0.25
+# And most rows have a value of each category: of what texts of five words each would
+# be taken for, a fifth to a third.
+MOSTLY_INDICATORS, AS_MANY, HAVE_ONE = 0.8, 0.25, 0.6
 # Categories, and grades of so many values, say something of many rows where two of
 # them have so large a chance to differ. The graph is cut along one where neighbours
 # differ by less than so much of that chance: .00 to .07 of a coin, a category or three
@@ -326,12 +328,17 @@ class Evidence:
         return [level for level in numbered if _chance(level) >= OFTEN]
 
     def _are_words(self) -> bool:
-        """Tell whether rows are mostly zeros, and some have far more values."""
+        """Tell whether rows are mostly zeros, and no categories of one value each.
+
+        Some have far more values; or so few have one of what would be a category, as
+        words that are rare are hardly ever in the same row.
+        """
         if not mostly_zeros(self.batches.rows):
             return False
         blocks = self.batches.rows.blocks(self._sample)
         told = np.concatenate([(block != 0).sum(1) for block in blocks])
-        return bool(told.std() > AS_MANY * told.mean())
+        rare = told.mean() < HAVE_ONE * len(self._coding.runs)
+        return bool(rare or told.std() > AS_MANY * told.mean())
 
     @cached_property
     def _rows(self) -> NDArray[np.float32]:
