@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import entropy
 from torch import Tensor
 
-from ._outcome import Candidate
+from ._outcome import Candidate, Outcome
 from ._problem import Problem, own_randomness
 from .inference import Inference
 from .network import MixtureOfAutoencoders, subsets
@@ -60,23 +60,20 @@ def fit_once(
     monitor: Follower | None = None,
     *,
     clusters: NDArray[np.integer] | None = None,
-) -> Candidate:
+) -> Outcome:
     """Train a network, from the problem's start or on from where it is.
 
-    The latter if ``clusters`` says which cluster each of its experts is of so far.
-
-    An interruption or divergence carries in its attribute ``candidate`` what was good
-    before it, or None.
+    The latter if ``clusters`` says which cluster each of its experts is of so far. Of a
+    fit that is interrupted, or diverges, there is what was good before it, if anything.
     """
     fit = _Fit(problem, network, batches, moments, seed, monitor, clusters)
     try:
         with own_randomness(seed, problem):
             fit.train()
-        return fit.conclude()
+        return Outcome(fit.conclude(), handicap=problem.handicap)
     except BaseException as error:
         fit.note(getattr(error, "training_run", TrainingRun()))
-        error.candidate = fit.salvage()  # type: ignore[attr-defined]
-        raise
+        return Outcome(fit.salvage(), error, problem.handicap)
 
 
 class _Fit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,20 @@ class Candidate:
     objective: float  # of all rows, with the weights as configured
     tree: Agglomeration  # of the experts, cut into clusters
     start: str | None  # what training started from, or None where it went on
+
+
+class Outcome(NamedTuple):
+    """What came of a fit: a trained mixture, or what broke it off, or both."""
+
+    candidate: Candidate | None
+    error: BaseException | None = None
+    handicap: float = 0.0  # added to its objective where it is compared
+
+    @property
+    def whole(self) -> Candidate:
+        """The mixture of a fit that nothing broke off."""
+        assert self.candidate is not None
+        return self.candidate
 
 
 def history(reports: list[EpochReport], n_experts: int) -> NDArray[np.void]:

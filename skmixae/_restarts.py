@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from ._callbacks import FitMonitor
 from ._fitting import Follower, fit_once
-from ._outcome import Candidate
+from ._outcome import Candidate, Outcome
 from ._parameters import AGREEMENT, NEARLY_LOWEST
 from ._problem import Problem, new_network
 from .network import MixtureOfAutoencoders
@@ -33,22 +33,6 @@ from .training import (
 # Python runs in one thread at a time: of more fits side by side than these, most wait.
 AT_ONCE = 4
 WAIT_SECONDS = 0.5
-
-
-class Outcome(NamedTuple):
-    """What came of a restart: a trained mixture, or what broke it off, or both."""
-
-    candidate: Candidate | None
-    handicap: float = 0.0  # added to its objective where it is compared
-    error: BaseException | None = None
-
-    @property
-    def whole(self) -> Candidate:
-        """The mixture of a restart that nothing broke off."""
-        assert self.candidate is not None
-        return self.candidate
-
-
 # One after the other; to close it ends what runs beside.
 Outcomes: TypeAlias = Generator[Outcome, None, None]
 
@@ -246,15 +230,10 @@ class Restarts:
         network: MixtureOfAutoencoders,
         monitor: Follower,
     ) -> Outcome:
-        try:
-            candidate = fit_once(
-                problem, network, self.batches, self.moments, seed, monitor,
-                clusters=self.clusters,
-            )  # fmt: skip
-        except BaseException as error:
-            salvaged = getattr(error, "candidate", None)
-            return Outcome(salvaged, problem.handicap, error)
-        return Outcome(candidate, problem.handicap)
+        return fit_once(
+            problem, network, self.batches, self.moments, seed, monitor,
+            clusters=self.clusters,
+        )  # fmt: skip
 
     def _told(self, candidate: Candidate) -> bool:
         """Tell the monitor of a restart that ended; True when it has enough."""

@@ -210,8 +210,8 @@ def test_a_fit_broken_off_while_refining_keeps_the_clusters_refined():
         calls = []
         return model.set_params(consistency=change)
 
-    def spy(*args):
-        merges.append(merge_experts(*args))
+    def spy(*args, **kwargs):
+        merges.append(merge_experts(*args, **kwargs))
         return merges[-1]
 
     with pytest.MonkeyPatch.context() as patch:

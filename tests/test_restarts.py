@@ -393,8 +393,9 @@ def found(monkeypatch):
     found, fit_once = [], _restarts.fit_once
 
     def spy(*args, **kwargs):
-        found.append(fit_once(*args, **kwargs))
-        return found[-1]
+        outcome = fit_once(*args, **kwargs)
+        found.append(outcome.whole)
+        return outcome
 
     monkeypatch.setattr(_restarts, "fit_once", spy)
     return found

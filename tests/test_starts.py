@@ -704,9 +704,10 @@ def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
     fit_once = _restarts.fit_once
 
     def spy(problem, *args, **kwargs):
-        candidate = fit_once(problem, *args, **kwargs)
-        seen.append((candidate.objective + problem.handicap, candidate.objective))
-        return candidate
+        outcome = fit_once(problem, *args, **kwargs)
+        objective = outcome.whole.objective
+        seen.append((objective + outcome.handicap, objective))
+        return outcome
 
     monkeypatch.setattr(_restarts, "fit_once", spy)
     model = small(n_clusters=2, n_init=4, max_epochs=20).fit(TAILED)

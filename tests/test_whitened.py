@@ -48,7 +48,7 @@ def test_how_a_fit_starts_depends_on_how_wide_rows_are(monkeypatch):
         return fit_once(problem, *args, **kwargs)
 
     monkeypatch.setattr(module, "fit_once", spy)
-    noise = np.random.default_rng(0).normal(size=(120, 130))  # of which nothing is told
+    noise = np.random.default_rng(0).normal(size=(140, 130))  # of which nothing is told
     small(max_epochs=1).fit(noise)
     assert len(seen) == 5
     assert {(p.spec.n_experts, p.start) for p in seen} == {(3, "kmeans")}
