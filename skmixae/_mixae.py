@@ -370,8 +370,8 @@ class MixAEClustering(
         Others it asks, and the first of these that is true decides (with ``n_experts``
         above ``n_clusters`` the last two alone are asked):
 
-        - four fifths of the features are indicators, of two values, or there are some,
-          or features of three values, among others, and these are no words; rows are
+        - four fifths of the features are indicators, of two values, or there are some
+          among numbers, of more than ten values each, and these are no words; rows are
           latent classes by the Bayesian information criterion, which is higher for one
           class, and for one more ("latent_classes");
         - four fifths are indicators, most of categories with others beside them

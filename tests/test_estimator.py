@@ -1330,7 +1330,7 @@ def test_grid_search_over_clusters_and_weights_in_a_pipeline():
         f"{name}__batch_entropy_weight": [0.5, 1.0],
     }
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), healthy(max_epochs=40, learning_rate=3e-2)),
+        make_pipeline(StandardScaler(), healthy(max_epochs=25, learning_rate=3e-2)),
         grid, scoring=hungarian_accuracy_scorer, cv=2, n_jobs=2,
         error_score="raise",
     ).fit(X, Y)  # fmt: skip

@@ -280,7 +280,7 @@ def bars(noise):
 def test_restarts_of_images_end_once_two_agree(n_threads, capsys):
     torch.set_num_threads(n_threads)
     rows, places = bars(noise=0.1)
-    settings = {"input_shape": (8, 8), "max_epochs": 60, "learning_rate": 0.01}
+    settings = {"input_shape": (8, 8), "max_epochs": 30, "learning_rate": 0.02}
     settings["verbose"] = 1
     model = small(**settings, n_init="auto", init="auto").fit(rows)
     told = capsys.readouterr().out

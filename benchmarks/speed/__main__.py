@@ -31,7 +31,7 @@ SUITES: dict[str, Callable[..., Iterator[Result]]] = {
 BRIEF: dict[str, dict[str, Any]] = {
     "step": {"times": 1},
     "fit": {"n_rows": 600, "dataset": None},
-    "predict": {"n_rows": 1000},
+    "predict": {"n_rows": 1000, "n_features": 64},
     "scale": {"shrink": 1000},
     "search": {"n_rows": 120, "max_epochs": 1},
 }
