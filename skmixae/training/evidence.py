@@ -337,8 +337,9 @@ class Evidence:
             return False
         blocks = self.batches.rows.blocks(self._sample)
         told = np.concatenate([(block != 0).sum(1) for block in blocks])
-        rare = told.mean() < HAVE_ONE * len(self._coding.runs)
-        return bool(rare or told.std() > AS_MANY * told.mean())
+        if told.std() > AS_MANY * told.mean():
+            return True
+        return bool(told.mean() < HAVE_ONE * len(self._coding.runs))
 
     @cached_property
     def _rows(self) -> NDArray[np.float32]:
