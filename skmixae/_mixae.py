@@ -381,8 +381,8 @@ class MixAEClustering(
           repeat others, and half of the features have fewer values than a quarter of
           the rows that differ ("round");
         - there are categories, or features of three values, among others, and the graph
-          is cut along one: neighbours have unlike values less than a tenth as often as
-          any two rows ("plain");
+          is cut along one: neighbours have unlike values less than a quarter as often
+          as any two rows ("plain");
         - up to 100 features: the graph falls into as many parts as clusters, with at
           most 0.05 % of its edges between them ("parts");
         - up to 100 features: rows are as many Gaussians as clusters, which have a lower

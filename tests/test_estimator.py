@@ -1195,6 +1195,21 @@ def test_it_learns_where_torch_is_told_to_compute_no_gradients(off, fit):
     getattr(model.set_params(warm_start=True), fit)(X)
 
 
+of_each_kind = pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"input_noise": 0.1, "consistency": ["jitter", "masking", "adversarial"]},
+        {"input_shape": (2, 3), "architecture": "conv2d"},
+        {"input_shape": (6,), "consistency": "warp"},
+        {"n_active": 2},
+        {"expert": "variational"},
+        {"expert": "adversarial"},
+    ],
+    ids=lambda params: "-".join(params) or "default",
+)
+
+
 @pytest.fixture
 def _elsewhere_by_default():
     torch.set_default_device("meta")
@@ -1204,17 +1219,7 @@ def _elsewhere_by_default():
 
 @quiet
 @pytest.mark.usefixtures("_elsewhere_by_default")
-@pytest.mark.parametrize(
-    "params",
-    [
-        {},
-        {"input_noise": 0.1, "consistency": ["jitter", "masking", "adversarial"]},
-        {"input_shape": (2, 3), "architecture": "conv2d"},
-        {"n_active": 2},
-        {"expert": "variational"},
-    ],
-    ids=lambda params: "-".join(params) or "default",
-)
+@of_each_kind
 @pytest.mark.parametrize("fit", ["fit", "partial_fit"])
 def test_it_computes_where_it_is_asked_to_whatever_the_default_is(
     fit, params, round_trips
@@ -1240,19 +1245,7 @@ def _double_by_default():
 
 @quiet
 @pytest.mark.usefixtures("_double_by_default")
-@pytest.mark.parametrize(
-    "params",
-    [
-        {},
-        {"input_noise": 0.1, "consistency": ["jitter", "masking", "adversarial"]},
-        {"input_shape": (2, 3), "architecture": "conv2d"},
-        {"input_shape": (6,), "consistency": "warp"},
-        {"n_active": 2},
-        {"expert": "variational"},
-        {"expert": "adversarial"},
-    ],
-    ids=lambda params: "-".join(params) or "default",
-)
+@of_each_kind
 def test_it_computes_in_single_precision_whatever_the_default_is(params):
     model = small(**params).fit(X)
     assert {p.dtype for p in model.module_.parameters()} == {torch.float32}

@@ -136,7 +136,8 @@ def beside(values, n_features, n_blobs=3):
         (beside(COIN, 40)[0], True, False),
         (beside(COIN / 5, 4)[0], True, False),
         (beside(DAYS, 4)[0], True, True),
-        (beside(DRAWN, 4)[0], True, False),  # of which each value is rare
+        (beside(DRAWN, 4)[0], True, True),  # of which each value is rare
+        (beside(DRAWN / 2, 4)[0], True, False),
         (beside(DRAWN[:, :1], 4)[0], False, False),
         (beside(RNG.integers(3, size=(1200, 1)), 4)[0], True, True),
         (beside(RNG.integers(5, size=(1200, 1)), 4)[0], False, False),
