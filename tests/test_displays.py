@@ -8,21 +8,29 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.cluster.hierarchy import is_valid_linkage
 from scipy.sparse import coo_array
 from sklearn import config_context
+from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    StandardScaler,
+)
 
 from skmixae import MixAEClustering
 from skmixae.metrics import hungarian_accuracy_score
 from skmixae.plotting import (
     CertaintyDisplay,
     ClusterClassDisplay,
+    ClusterProfileDisplay,
     ClusterSamplesDisplay,
     ExpertTreeDisplay,
     LatentMapDisplay,
     OutlierDisplay,
     TrainingHistoryDisplay,
+    profiles,
 )
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -31,7 +39,13 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-DISPLAYS = [CertaintyDisplay, ExpertTreeDisplay, LatentMapDisplay, OutlierDisplay]
+DISPLAYS = [
+    CertaintyDisplay,
+    ClusterProfileDisplay,
+    ExpertTreeDisplay,
+    LatentMapDisplay,
+    OutlierDisplay,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -310,6 +324,76 @@ def test_outliers_refuse_an_odd_number(n_samples):
 
 
 # -- what they read of the estimator -----------------------------------------------
+
+
+class Even(BaseEstimator):
+    """Rows in turn of each cluster, of which the last has none."""
+
+    def __init__(self, n_clusters=3):
+        self.n_clusters = n_clusters
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def predict_proba(self, X):
+        return np.eye(self.n_clusters + 1)[np.arange(X.shape[0]) % self.n_clusters]
+
+
+@pytest.mark.parametrize("container", [np.asarray, coo_array])
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 20])
+def test_profiles_are_means_of_clusters_in_deviations_of_all(
+    container, at_once, monkeypatch
+):
+    monkeypatch.setattr(profiles, "_AT_ONCE", at_once)
+    X = np.random.default_rng(0).normal(5, 3, (20, 4))
+    X[:, 2] = 7.0  # says nothing
+    shown = ClusterProfileDisplay.from_estimator(Even().fit(X), container(X))
+    for k in range(3):
+        rows = X[k::3]
+        assert_allclose(shown.means[k], rows.mean(0))
+        for j in (0, 1, 3):
+            expected = (rows[:, j].mean() - X[:, j].mean()) / X[:, j].std()
+            assert_allclose(shown.deviations[k, j], expected)
+    assert_allclose(shown.deviations[:3, 2], 0, atol=1e-12)
+    assert np.isnan(shown.deviations[3]).all()
+    assert_array_equal(shown.counts, [7, 7, 6, 0])
+
+
+def test_profiles_show_of_each_cluster_what_tells_it_most():
+    X = np.random.default_rng(0).normal(0, 0.1, (300, 40))
+    for k, told in enumerate([31, 5, 17]):
+        X[k::3, told] += 1
+    shown = ClusterProfileDisplay.from_estimator(Even().fit(X), X, n_features=3)
+    assert_array_equal(shown.features, [5, 17, 31])
+    assert_array_equal(shown.feature_names, ["x5", "x17", "x31"])
+    written = [text.get_text() for text in shown.ax_.texts]
+    assert written == ["−0.7", "−0.7", "+1.4", "+1.4", "−0.7", "−0.7", "−0.7", "+1.4",
+                       "−0.7"]  # fmt: skip
+
+
+def test_profiles_have_the_names_that_reach_the_estimator():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"size": np.arange(20.0), "hue": ["red", "green"] * 10})
+    steps = make_column_transformer(
+        (StandardScaler(), ["size"]), (OneHotEncoder(sparse_output=False), ["hue"])
+    )
+    names = ["standardscaler__size", "onehotencoder__hue_green",
+             "onehotencoder__hue_red"]  # fmt: skip
+    pipeline = make_pipeline(steps, Even()).fit(X)
+    draw = ClusterProfileDisplay.from_estimator
+    assert list(draw(pipeline, X).feature_names) == names
+    numbers = X[["size"]].assign(twice=2 * X["size"])
+    assert list(draw(Even().fit(numbers), numbers).feature_names) == ["size", "twice"]
+    assert list(draw(pipeline, X, feature_names=["a", "b", "c"]).feature_names) == [
+        "a", "b", "c",
+    ]  # fmt: skip
+    nameless = make_pipeline(FunctionTransformer(lambda X: X[["size"]].values), Even())
+    assert list(draw(nameless.fit(X), X).feature_names) == ["x0"]
+    with pytest.raises(ValueError, match=r"feature_names must be 3.*\(2,\)"):
+        draw(pipeline, X, feature_names=["a", "b"])
+    with pytest.raises(ValueError, match="n_features must be an integer"):
+        draw(pipeline, X, n_features=0)
 
 
 @pytest.mark.parametrize("n_experts", [None, 7])

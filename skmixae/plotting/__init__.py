@@ -11,12 +11,14 @@ from .history import TrainingHistoryDisplay
 from .latents import LatentMapDisplay
 from .matrix import ClusterClassDisplay
 from .outliers import OutlierDisplay
+from .profiles import ClusterProfileDisplay
 from .samples import ClusterSamplesDisplay
 from .tree import ExpertTreeDisplay
 
 __all__ = [
     "CertaintyDisplay",
     "ClusterClassDisplay",
+    "ClusterProfileDisplay",
     "ClusterSamplesDisplay",
     "ExpertTreeDisplay",
     "LatentMapDisplay",

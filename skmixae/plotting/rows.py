@@ -56,10 +56,9 @@ def dense(rows: Any) -> NDArray[Any]:
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
-def check_number(n_samples: Any) -> None:
-    """Raise where a number of rows to show is not an integer of at least 1."""
-    if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+def check_number(n: Any, name: str = "n_samples") -> None:
+    """Raise where a number of what is to be shown is not an integer of at least 1."""
+    if not isinstance(n, numbers.Integral) or n < 1:
         raise ValueError(
-            f"n_samples must be an integer of at least 1, or left out; "
-            f"got {n_samples!r}."
+            f"{name} must be an integer of at least 1, or left out; got {n!r}."
         )
