@@ -35,6 +35,7 @@ from ._fitting import conclude, merge_experts
 from ._outcome import Candidate, degeneracies, extended, history
 from ._portable import FITTED
 from ._problem import (
+    Occasion,
     Problem,
     Seen,
     check_unchanged,
@@ -660,14 +661,13 @@ class MixAEClustering(
         """
         with self._unchanged_on_error(), gradients():
             warm = self.warm_start and hasattr(self, "module_")
+            occasion = Occasion.WARM_FIT if warm else Occasion.FIT
             rows = self._check_rows(X, reset=not warm, least=2)
             self._check_enough(rows)
             seen = self._seen(rows) if warm else look_at(self, rows)
             moments = self._moments if warm else resolve_moments(self, *seen)
             rows = seen.rows
-            problem = self._problem(
-                rows, moments, spec=self._network_spec if warm else None
-            )
+            problem = self._problem(rows, moments, occasion)
             candidate, interruption = self._train(
                 problem, rows, moments, X, y, warm=warm
             )
@@ -761,6 +761,7 @@ class MixAEClustering(
         with self._unchanged_on_error(), gradients():
             self._validate_params()  # scikit-learn does so for the first chunk alone
             first = not hasattr(self, "module_")
+            occasion = Occasion.FIRST_CHUNK if first else Occasion.CHUNK
             rows = self._check_rows(X, reset=first)
             if first:
                 self._check_enough(rows)
@@ -768,9 +769,7 @@ class MixAEClustering(
             before = None if first else self._moments
             moments = resolve_moments(self, *seen, before)
             rows = seen.rows
-            problem = self._problem(
-                rows, moments, spec=None if first else self._network_spec, is_chunk=True
-            )
+            problem = self._problem(rows, moments, occasion)
             problem.check_range(rows)
             note = problem.note(moments.shape)
             if first and self.verbose and note:
@@ -1201,18 +1200,11 @@ class MixAEClustering(
         if len(rows) < k:
             raise ValueError(f"n_samples={len(rows)} should be >= {name}={k}.")
 
-    def _problem(
-        self,
-        rows: Rows,
-        moments: Moments,
-        spec: NetworkSpec | None = None,
-        *,
-        is_chunk: bool = False,
-    ) -> Problem:
+    def _problem(self, rows: Rows, moments: Moments, occasion: Occasion) -> Problem:
         """Resolve the parameters for some rows, and for the network where one is."""
-        if spec is not None and self._n_clusters != self.n_clusters:
+        if occasion.goes_on and self._n_clusters != self.n_clusters:
             check_unchanged(["n_clusters"])
-        return resolve_problem(self, rows, moments, spec, is_chunk=is_chunk)
+        return resolve_problem(self, rows, moments, occasion)
 
     def _look(self, X: ArrayLike) -> tuple[Inference, Rows]:
         check_is_fitted(self)

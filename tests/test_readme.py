@@ -8,9 +8,9 @@ from pathlib import Path
 import joblib
 import pytest
 
-from skmixae import _problem
 from skmixae._callbacks import HAS_CALLBACKS
 from skmixae._parameters import resolve_epochs
+from skmixae._problem import resolution
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,8 +49,8 @@ def few_epochs(*args, **kwargs):
 )
 def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_problem, "resolve_epochs", few_epochs)
-    monkeypatch.setattr(_problem, "resolve_restarts", lambda *args, **kwargs: 1)
+    monkeypatch.setattr(resolution, "resolve_epochs", few_epochs)
+    monkeypatch.setattr(resolution, "resolve_restarts", lambda *args, **kwargs: 1)
     # Other processes would know nothing of that.
     in_threads = partial(joblib.parallel_config, "threading")
     monkeypatch.setattr(joblib, "parallel_config", lambda *args, **kwargs: in_threads())

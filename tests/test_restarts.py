@@ -12,13 +12,8 @@ from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, load_wine, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from skmixae import (
-    MixAEClustering,
-    TrainingDiverged,
-    _parameters,
-    _problem,
-    _restarts,
-)
+from skmixae import MixAEClustering, TrainingDiverged, _parameters, _restarts
+from skmixae._problem import starting
 from skmixae.training import ONE_AT_A_TIME, loop
 
 X, _ = make_blobs(120, n_features=6, centers=3, random_state=0)
@@ -247,7 +242,7 @@ def test_an_interrupt_before_anything_was_learned_leaves_all_as_it_was(monkeypat
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_are_asked_for_their_start_one_fit_at_a_time(monkeypatch):
     """Who asks silences warnings and holds back threads, which all threads share."""
-    may_be_asked, ask = [], _problem.automatic_starts
+    may_be_asked, ask = [], starting.automatic_starts
 
     def spy(*args, **kwargs):
         def other():
@@ -258,7 +253,7 @@ def test_rows_are_asked_for_their_start_one_fit_at_a_time(monkeypatch):
         thread.join()
         return ask(*args, **kwargs)
 
-    monkeypatch.setattr(_problem, "automatic_starts", spy)
+    monkeypatch.setattr(starting, "automatic_starts", spy)
     small(init="auto", max_epochs=1).fit(X)
     assert may_be_asked == [False]
     assert ONE_AT_A_TIME.acquire(blocking=False)

@@ -21,9 +21,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from skmixae import MixAEClustering, _fitting, _problem, _restarts
+from skmixae import MixAEClustering, _fitting, _restarts
 from skmixae._parameters import automatic_starts
-from skmixae._problem import resolve_moments, resolve_problem
+from skmixae._problem import Occasion, resolve_moments, resolve_problem
 from skmixae.objective import LOSSES, MixtureObjective, Reconstruction, Weights
 from skmixae.objective.schedule import Constant
 from skmixae.training import (
@@ -699,7 +699,7 @@ def test_restarts_take_turns_among_the_starts(X, params, starts):
 @pytest.mark.usefixtures("one_thread")  # one after another
 @pytest.mark.parametrize("handicap", [0.0, 1e9])
 def test_another_start_must_be_better_by_a_margin(handicap, monkeypatch):
-    monkeypatch.setattr(_problem, "MARGIN", handicap)
+    monkeypatch.setattr("skmixae._problem.problem.MARGIN", handicap)
     seen = []
     fit_once = _restarts.fit_once
 
@@ -757,9 +757,9 @@ def test_where_nothing_starts_again_the_balance_counts_whole():
     moments = resolve_moments(model, rows)
     whole = resolve_problem(model, rows, moments)
     assert whole.judging != whole.weights
-    model.input_shape_ = whole.input_shape
-    for params in ({"spec": whole.spec}, {"is_chunk": True}):
-        problem = resolve_problem(model, rows, moments, **params)
+    model.input_shape_, model._network_spec = whole.input_shape, whole.spec
+    for occasion in set(Occasion) - {Occasion.FIT}:
+        problem = resolve_problem(model, rows, moments, occasion)
         assert problem.judging == problem.weights
 
 

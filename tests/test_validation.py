@@ -243,7 +243,7 @@ def test_precision_is_of_the_features_that_the_network_reads(monkeypatch):
     def precision(n_components):
         seen = []
         monkeypatch.setattr(
-            "skmixae._problem.TrainingPlan",
+            "skmixae._problem.resolution.TrainingPlan",
             lambda **plan: seen.append(plan["precision"]) or TrainingPlan(**plan),
         )
         small(n_components=n_components, **given).fit(wide)

@@ -1,0 +1,251 @@
+"""The estimator's parameters, resolved into what a fit needs to know."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .._parameters import (
+    JUDGED_BALANCE,
+    LIKENED_BALANCE,
+    Starts,
+    fewest_steps,
+    is_held,
+    is_named,
+    layer_sizes,
+    resolve_active,
+    resolve_assignment,
+    resolve_balance,
+    resolve_consistency,
+    resolve_device,
+    resolve_epochs,
+    resolve_evenness,
+    resolve_experts,
+    resolve_latent_dim,
+    resolve_precision,
+    resolve_restarts,
+    resolve_schedule,
+    resolve_sizes,
+    resolve_start,
+    resolve_start_weight,
+)
+from ..network import NetworkSpec
+from ..objective import LOSSES, Weights
+from ..training import Moments, Rows, TrainingPlan
+from .continuing import continued
+from .occasion import Occasion
+from .problem import Problem
+from .reading import Reading, resolve_reading
+from .starting import is_crowded, resolve_starts, says_something_of_each_cluster
+
+
+def resolve_problem(
+    estimator: Any, rows: Rows, moments: Moments, occasion: Occasion = Occasion.FIT
+) -> Problem:
+    """Check an estimator's parameters together and resolve them for its rows.
+
+    Where training goes on, the network is there already: a parameter that would make it
+    another one is refused, and ``init`` is not read.
+    """
+    e, n_rows = estimator, len(rows)
+    reading = resolve_reading(e, rows, moments)
+    starts = resolve_starts(e, rows, moments, occasion, ordered=reading.ordered)
+    init, *others = starts.in_turn
+    crowded = is_crowded(e, rows, moments, init, *others)
+    network = resolve_spec(
+        e,
+        reading,
+        # More rows than those of a chunk are to come.
+        math.inf if occasion.is_chunk else n_rows,
+        one_each=crowded or says_something_of_each_cluster(e, init),
+    )
+    if occasion.goes_on:
+        network = continued(network, e, moments, reading)
+    start = resolve_start(init, n_rows, network.n_experts)
+    device = resolve_device(e.device)
+    balance = resolve_balancing(
+        e, network, start, occasion,
+        kept=starts.tell_sizes or (crowded and not occasion.goes_on),
+    )  # fmt: skip
+    comparison = resolve_comparison(
+        e, n_rows, occasion, starts, ordered=reading.ordered,
+        varied=crowded and not is_held(init),
+    )  # fmt: skip
+    return Problem(
+        spec=network,
+        input_shape=reading.shape,
+        read_shape=reading.read,
+        n_clusters=int(e.n_clusters),
+        loss=LOSSES[e.reconstruction_loss],
+        weights=resolve_weights(e, network, start, occasion, ordered=reading.ordered),
+        schedule=balance.schedule,
+        sizes=balance.sizes,
+        as_even_as_start=balance.as_even_as_start,
+        input_noise=e.input_noise,
+        consistency=resolve_consistency(
+            e.consistency,
+            image=reading.image,
+            series=reading.series,
+            counts=moments.directions,
+        ),
+        plan=resolve_plan(e, network, n_rows, device, ordered=reading.ordered),
+        fewest_steps=fewest_steps(network.n_experts, ordered=reading.ordered),
+        batch_size=int(e.batch_size),
+        validation_fraction=e.validation_fraction,
+        refinement=e.refinement,
+        n_init=comparison.n_init,
+        by_likeness=comparison.by_likeness,
+        ends_agreed=comparison.by_likeness and is_named(e.n_init, "auto"),
+        start=start,
+        other_starts=tuple(others),
+        judged_balance=comparison.judged_balance,
+        device=device,
+    )
+
+
+class Balance(NamedTuple):
+    """What sizes the clusters are to have, and for how long that counts."""
+
+    sizes: NDArray[np.float32] | None  # where they are known
+    as_even_as_start: bool  # and no more
+    schedule: str
+
+
+def resolve_balancing(
+    estimator: Any, network: NetworkSpec, start: Any, occasion: Occasion, *, kept: bool
+) -> Balance:
+    """Return how the clusters are balanced.
+
+    ``kept`` is whether "auto" keeps the sizes of any start.
+    """
+    e, k = estimator, int(estimator.n_clusters)
+    start = None if occasion.goes_on else start
+    one_each, sums = network.n_experts == k, network.n_active > 1
+    sizes = resolve_sizes(e.cluster_sizes, k, network.n_experts)
+    as_even_as_start = resolve_evenness(
+        e.cluster_sizes, start, kept=kept, one_each=one_each and k > 1 and not sums
+    )
+    # By a start, unless experts are to spare, which it gives a few of each cluster, or
+    # by the parameters. Of a chunk, more are to come; of sums, balance is of experts.
+    started = not (start is None or is_named(start, "random"))
+    told = (one_each and started) or sizes is not None or as_even_as_start
+    schedule = resolve_schedule(
+        e.entropy_schedule, sizes_are_told=told or occasion.is_chunk or sums
+    )
+    return Balance(sizes, as_even_as_start, schedule)
+
+
+class Comparison(NamedTuple):
+    """How often training starts, and by what one of the restarts is kept."""
+
+    n_init: int
+    by_likeness: bool
+    judged_balance: float
+
+
+def resolve_comparison(
+    estimator: Any,
+    n_rows: int,
+    occasion: Occasion,
+    starts: Starts,
+    *,
+    ordered: bool,
+    varied: bool,
+) -> Comparison:
+    """Return how restarts are compared: with less of what wants clusters even.
+
+    Of images or series that start at random, their clusters are, too. Where training
+    goes on, and of a chunk, nothing starts again.
+    """
+    e, n_starts, sums = estimator, len(starts.in_turn), resolve_active(estimator) > 1
+    at_random = is_named(starts.in_turn[0], "random")
+    by_chance = ordered and at_random and occasion is Occasion.FIT
+    n_init = resolve_restarts(
+        e.n_init, n_rows, varied=varied, ordered=by_chance, n_starts=n_starts, sums=sums
+    )
+    if by_chance:
+        by_likeness = n_init > 1 and not sums
+        return Comparison(n_init, by_likeness, LIKENED_BALANCE if by_likeness else 1.0)
+    return Comparison(n_init, False, JUDGED_BALANCE if n_starts > 1 else 1.0)
+
+
+def resolve_weights(
+    estimator: Any, network: NetworkSpec, start: Any, occasion: Occasion, *,
+    ordered: bool,
+) -> Weights:  # fmt: skip
+    """Return the weights of the terms."""
+    e, k, held = estimator, int(estimator.n_clusters), 0.0
+    # What there is to hold to is of the rows of a first chunk alone.
+    if occasion is Occasion.FIT:
+        held = resolve_start_weight(e.start_weight, start, k, network.n_experts)
+    return Weights(
+        1.0,
+        e.sample_entropy_weight,
+        resolve_balance(e.batch_entropy_weight, k, ordered=ordered),
+        e.consistency_weight,
+        held,
+        e.prior_weight,
+        e.distillation_weight,
+    )
+
+
+def resolve_plan(
+    estimator: Any,
+    network: NetworkSpec,
+    n_rows: int,
+    device: torch.device,
+    *,
+    ordered: bool,
+) -> TrainingPlan:
+    """Return how long, how fast and how exactly a network is trained."""
+    e = estimator
+    return TrainingPlan(
+        max_epochs=resolve_epochs(
+            e.max_epochs,
+            n_rows,
+            int(e.batch_size),
+            n_experts=network.n_experts,
+            ordered=ordered,
+        ),
+        learning_rate=e.learning_rate,
+        learning_rate_decay=e.learning_rate_decay,
+        weight_decay=e.weight_decay,
+        tol=e.tol,
+        n_iter_no_change=e.n_iter_no_change,
+        precision=resolve_precision(e.precision, device, network.n_features),
+    )
+
+
+def resolve_spec(
+    estimator: Any, reading: Reading, n_rows: float, *, one_each: bool
+) -> NetworkSpec:
+    """Return the sizes of the network that an estimator asks for."""
+    e = estimator
+    shape = reading.read if reading.width is None else (reading.width,)
+    return NetworkSpec(
+        n_experts=resolve_experts(
+            e.n_experts,
+            int(e.n_clusters),
+            n_rows,
+            one_each=one_each,
+            ordered=reading.ordered,
+        ),
+        input_shape=shape,
+        latent_dim=resolve_latent_dim(e.latent_dim, shape),
+        architecture=reading.architecture,
+        hidden_layer_sizes=layer_sizes(
+            "hidden_layer_sizes", e.hidden_layer_sizes, at_least=1
+        ),
+        conv_channels=layer_sizes("conv_channels", e.conv_channels, at_least=1),
+        assignment_hidden_layer_sizes=resolve_assignment(
+            e.assignment_hidden_layer_sizes, e.assignment_input, reading.architecture
+        ),
+        assignment_input=e.assignment_input,
+        activation=e.activation,
+        expert=e.expert,
+        n_active=int(e.n_active),
+    )
