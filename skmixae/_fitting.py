@@ -110,7 +110,7 @@ class _Fit:
             target = find_start(problem, self.everything, self.seed)
         # Those of a start, or of a fit before, know something from the first epoch on.
         fresh = target is None and self.clusters is None
-        if problem.as_even_as_start:
+        if problem.balance.as_even_as_start:
             objective.evenness = evenness(self._sizes(target, objective))
         if target is not None:
             lessons, plan = plan.split(TEACHING_SHARE)
@@ -339,10 +339,10 @@ def _named(
     ranking = np.argsort(-sizes, kind="stable")  # of the clusters
     if not isinstance(problem.start, str) and len(sizes) == problem.spec.n_experts:
         ranking = np.arange(len(sizes))
-    elif problem.sizes is not None and sizes.all():
+    elif problem.balance.sizes is not None and sizes.all():
         by_size = ranking
         ranking = np.empty_like(by_size)
-        ranking[np.argsort(-problem.sizes, kind="stable")] = by_size
+        ranking[np.argsort(-problem.balance.sizes, kind="stable")] = by_size
     rank = np.argsort(ranking)
     order = np.argsort(rank[tree.clusters], kind="stable")
     return order, tree.renamed(order, rank)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -674,7 +675,7 @@ class MixAEClustering(
             self._adopt(candidate, problem)
         if interruption is not None:
             raise interruption
-        _warn_of(degeneracies(candidate))
+        _warn_of(degeneracies(candidate, problem.balance.sizes))
         return self
 
     def _train(
@@ -692,7 +693,7 @@ class MixAEClustering(
         With nothing good before the interruption, it is raised.
         """
         problem.check_range(rows)
-        n_init = 1 if warm else problem.n_init
+        n_init = 1 if warm else problem.comparison.n_init
         monitor = FitMonitor(
             self, X, y, n_restarts=n_init, max_epochs=problem.plan.max_epochs,
             attributes=partial(self._fitted, problem, rows, moments, warm=warm),
@@ -712,7 +713,7 @@ class MixAEClustering(
                 interruption = error
         return best, interruption
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: ArrayLike, y: None = None) -> MixAEClustering:
         """Train on a chunk of rows, in one pass.
 
@@ -759,7 +760,9 @@ class MixAEClustering(
             chunk are kept.
         """
         with self._unchanged_on_error(), gradients():
-            self._validate_params()  # scikit-learn does so for the first chunk alone
+            # Scikit-learn does so for the first chunk alone.
+            if not get_config()["skip_parameter_validation"]:
+                self._validate_params()
             first = not hasattr(self, "module_")
             occasion = Occasion.FIRST_CHUNK if first else Occasion.CHUNK
             rows = self._check_rows(X, reset=first)
@@ -917,7 +920,8 @@ class MixAEClustering(
         The expert whose block of a code is longest decodes it (the longest ``n_active``
         are added up), so that
         ``inverse_transform(transform(X))`` is ``reconstruct(X)``; with the cosine loss
-        up to the rows' lengths, which codes do not tell.
+        up to the rows' lengths, and where experts of your own encode a row to zeros
+        up to the expert, which codes do not tell.
 
         Parameters
         ----------
@@ -949,8 +953,9 @@ class MixAEClustering(
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Draw new rows from the mixture, or from one of its clusters.
 
-        An expert is drawn by its share of the rows, latents from the prior, and the
-        expert decodes them. Only variational and adversarial experts have a prior.
+        An expert is drawn by its share of the rows (of a stream, of the last 500 for
+        each expert), latents from the prior, and the expert decodes them. Only
+        variational and adversarial experts have a prior.
 
         Parameters
         ----------
@@ -990,14 +995,16 @@ class MixAEClustering(
         check_is_fitted(self)
         n_clusters = self._n_clusters
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
-        shares = self.expert_sizes_.astype(np.float64)
+        shares = self._rows_of_experts()
         if cluster is not None:
             check_scalar(
                 cluster, "cluster", Integral, min_val=0, max_val=n_clusters - 1
             )
             cluster = int(cluster)
             shares[self.expert_labels_ != cluster] = 0.0
-            if not self.cluster_sizes_[cluster]:
+            # The chunk before had none, but others may have had.
+            had_rows = hasattr(self, "_stream") and shares.sum() >= 1
+            if not (self.cluster_sizes_[cluster] or had_rows):
                 raise ValueError(f"cluster={cluster} has no rows to learn from.")
         rng = check_random_state(random_state)
         experts = rng.choice(len(shares), n_samples, p=shares / shares.sum())
@@ -1269,6 +1276,12 @@ class MixAEClustering(
             **_of_a_network(problem, candidate.moments, network, candidate.tree),
         )
 
+    def _rows_of_experts(self) -> NDArray[np.float64]:
+        """Return how many rows each expert has had; of a stream, of the last ones."""
+        if hasattr(self, "_stream"):
+            return self._stream["shared"].sum(1)
+        return self.expert_sizes_.astype(np.float64) * len(self.labels_)
+
     @property
     def _n_clusters(self) -> int:
         """How many clusters were fitted."""
@@ -1305,6 +1318,11 @@ def _readable(X: Any) -> Any:
     """Return a tensor of torch's as an array, wherever it is; all else as it is."""
     if not isinstance(X, torch.Tensor):
         return X
+    if X.layout is not torch.strided:
+        raise TypeError(
+            f"X is a tensor of torch in the layout {X.layout}, which is not read. Give "
+            "a sparse matrix of scipy, or X.to_dense()."
+        )
     X = X.detach().cpu()
     return (X.float() if X.dtype is torch.bfloat16 else X).numpy()
 
@@ -1353,7 +1371,7 @@ def _of_a_network(
     """Return the fitted attributes that prediction needs."""
     return {
         "module_": network,
-        "input_shape_": problem.input_shape,
+        "input_shape_": problem.reading.shape,
         "expert_labels_": tree.clusters.astype(np.int32),
         "expert_children_": tree.children,
         "expert_distances_": tree.distances,

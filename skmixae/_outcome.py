@@ -80,12 +80,17 @@ def extended(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.vo
     return table
 
 
-def degeneracies(candidate: Candidate) -> list[str]:
-    """Say in words what went wrong with a clustering, and which parameter to turn."""
+def degeneracies(
+    candidate: Candidate, sizes: NDArray[np.floating] | None = None
+) -> list[str]:
+    """Say in words what went wrong with a clustering, and which parameter to turn.
+
+    Known ``sizes`` of the clusters are what few rows are fewer than.
+    """
     clusters, run = candidate.tree.clusters, candidate.run
     if not candidate.moments.scatter and len(clusters) > 1:
         return ["all rows are the same, so that there are no clusters among them"]
-    found = list(_of_survey(candidate.survey, clusters).values())
+    found = list(_of_survey(candidate.survey, clusters, sizes).values())
     k = clusters.max() + 1
     last = run.history[-1] if run.history else None
     # Between experts of one cluster rows may move for ever.
@@ -99,7 +104,11 @@ def degeneracies(candidate: Candidate) -> list[str]:
 
 
 def _of_survey(
-    survey: Survey, clusters: NDArray[np.integer], *, in_stream: bool = False
+    survey: Survey,
+    clusters: NDArray[np.integer],
+    sizes: NDArray[np.floating] | None,
+    *,
+    in_stream: bool = False,
 ) -> dict[str, str]:
     """Say what is wrong with what rows are assigned to, each thing by a short name."""
     usage, found = np.bincount(clusters, weights=survey.usage), dict[str, str]()
@@ -122,7 +131,7 @@ def _of_survey(
             f"batch_entropy_weight{longer}, lower sample_entropy_weight, or "
             "ask for fewer n_clusters"
         )
-    few = ~unused & (usage < FEW_SHARE / k)
+    few = ~unused & (usage < FEW_SHARE * _expected(usage, sizes))
     if few.any():
         rows = ", ".join(map(str, np.sort(survey.sizes[few])))
         found[f"few {np.flatnonzero(few)}"] = (
@@ -131,6 +140,20 @@ def _of_survey(
             "batch_entropy_weight, or ask for fewer n_clusters"
         )
     return found
+
+
+def _expected(
+    usage: NDArray, sizes: NDArray[np.floating] | None
+) -> NDArray[np.floating]:
+    """Return the shares (c,) that clusters of a usage (c,) should have.
+
+    Known sizes belong to any of them: the largest to the largest.
+    """
+    if sizes is None:
+        return np.full(len(usage), 1 / len(usage))
+    expected = np.empty(len(usage))
+    expected[np.argsort(usage)] = np.sort(sizes)
+    return expected
 
 
 @dataclass
@@ -149,7 +172,13 @@ class Watch:
     # Since then: rows and their entropies, rows of each cluster, shares of each expert.
     tally: NDArray[np.float64] | None = None
 
-    def note(self, candidate: Candidate, n_steps: int, enough: int) -> list[str]:
+    def note(
+        self,
+        candidate: Candidate,
+        n_steps: int,
+        enough: int,
+        sizes: NDArray[np.floating] | None = None,
+    ) -> list[str]:
         """Take note of a chunk, on ``n_steps`` of training; return what is news."""
         self.n_steps += n_steps
         if self.n_steps < enough:
@@ -168,7 +197,7 @@ class Watch:
             usage=(self.tally[2 + c :] / n_rows).astype(np.float32),
             sample_entropy=float(self.tally[1] / n_rows),
         )
-        found = _of_survey(seen, clusters, in_stream=True)
+        found = _of_survey(seen, clusters, sizes, in_stream=True)
         before, self.told = self.told, ", ".join(found)
         self.n_looks, self.tally = self.n_looks + 1, None
         return list(found.values()) if self.told != before else []

@@ -103,9 +103,11 @@ def _encode_array(value: NDArray, name: str, tensors: Arrays) -> Any:
 
 def _unstorable(value: Any, name: str) -> TypeError:
     parameter = name.split("/")[0]
-    kind = (
-        f"an array of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
-    )
+    kind = repr(value)
+    if isinstance(value, np.ndarray):
+        kind = f"an array of {value.dtype}"
+    elif "\n" in kind:  # a frame, say
+        kind = f"an object of {type(value).__name__}"
     return TypeError(
         f"The {parameter!r} parameter is {kind}, which cannot be stored without "
         f"pickle. Replace it before saving: set_params({parameter}=...) takes None, "

@@ -37,13 +37,14 @@ WAIT_SECONDS = 0.5
 Outcomes: TypeAlias = Generator[Outcome, None, None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Contender:
     """A restart among the others."""
 
     candidate: Candidate | None  # until it is out of the choice: each has a network
     objective: float
     labels: NDArray[np.int32]
+    uses_all: bool  # clusters have rows
     likeness: float = 0.0  # adjusted Rand indices with all the others, added up
 
 
@@ -51,7 +52,8 @@ class Choice:
     """Which of several restarts to keep: the one of the lowest objective.
 
     Or, ``by_likeness``, of those whose objective is nearly the lowest, the one whose
-    clusters are most like those of all others.
+    clusters are most like those of all others. Of restarts of which some leave clusters
+    without rows, which nobody asked for, one that does not.
     """
 
     def __init__(self, *, by_likeness: bool) -> None:
@@ -63,18 +65,20 @@ class Choice:
     def add(self, candidate: Candidate, handicap: float) -> None:
         """Add a restart, and let those go that are not chosen any more."""
         survey, others = candidate.survey, self.contenders
-        new = Contender(candidate, candidate.objective + handicap, survey.labels)
+        uses_all, objective = bool(survey.sizes.all()), candidate.objective + handicap
+        new = Contender(candidate, objective, survey.labels, uses_all)
         self.agreed = False
         for other in others if self.by_likeness else ():
             alike = adjusted_rand_score(other.labels, new.labels)
             other.likeness += alike
             new.likeness += alike
             # All rows in one cluster would agree with the same.
-            self.agreed |= bool(alike > AGREEMENT and survey.sizes.all())
+            self.agreed |= alike > AGREEMENT and uses_all
         self.contenders = [*others, new]
-        bound = min(each.objective for each in self.contenders) + self.margin
+        good = [each for each in self.contenders if each.uses_all] or self.contenders
+        bound = min(each.objective for each in good) + self.margin
         for each in self.contenders:
-            if each.objective > bound:
+            if each not in good or each.objective > bound:
                 each.candidate = None
         if not self.by_likeness:  # nobody asks for the labels of those that are out
             self.contenders = self._left()
@@ -127,7 +131,7 @@ class Restarts:
     def __post_init__(self) -> None:
         starts = self.problem.restarts()
         self.tasks = list(zip(starts, self.seeds, strict=False))
-        self.choice = Choice(by_likeness=self.problem.by_likeness)
+        self.choice = Choice(by_likeness=self.problem.comparison.by_likeness)
 
     def best(self) -> tuple[Candidate, BaseException | None]:
         """Return the one to keep, and what broke the fit off, if so.
@@ -246,7 +250,7 @@ class Restarts:
 
         The choice has it: who is yielded is added before the next one is asked for.
         """
-        agreed = self.problem.ends_agreed and self.choice.agreed
+        agreed = self.problem.comparison.ends_agreed and self.choice.agreed
         if agreed and len(self.choice.contenders) < len(self.tasks):
             self.monitor.note("two starts agree: no other is tried")
         return agreed

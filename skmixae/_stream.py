@@ -57,7 +57,7 @@ class Stream:
         self.shared = SharedRows(np.zeros((m, m)))
         self.network = network
         self.optimizer = problem.plan.optimizer(network)
-        self.schedule = SCHEDULES[problem.schedule](problem.weights)
+        self.schedule = SCHEDULES[problem.balance.schedule](problem.weights)
 
     def learn_start(self, problem: Problem, rows: Rows, moments: Moments) -> None:
         """Learn the clusters that the first chunk shows, as a fit would, if any."""
@@ -80,7 +80,7 @@ class Stream:
 
     def keep_sizes(self, problem: Problem, sizes: NDArray[np.floating]) -> None:
         """Reward no clusters that are more even than these (k,), if sizes are kept."""
-        if problem.as_even_as_start:
+        if problem.balance.as_even_as_start:
             self.evenness = evenness(sizes)
 
     def train(self, problem: Problem, rows: Rows, moments: Moments) -> EpochReport:
@@ -94,7 +94,7 @@ class Stream:
         threads = fed_threads(problem.work(self.network))
         with own_randomness(seed, problem), threads:
             objective = problem.objective(rows, moments, self.schedule)
-            if problem.as_even_as_start:
+            if problem.balance.as_even_as_start:
                 objective.evenness = self.evenness
             randomness = Randomness.from_seed(seed, device)
             step = TrainingStep(
@@ -118,9 +118,20 @@ class Stream:
         return EpochReport(terms, problem.plan.learning_rate, usage, float("nan"))
 
     def look(self, problem: Problem, candidate: Candidate) -> list[str]:
-        """Say what has gone wrong, if it is news, after a chunk was passed over."""
-        n_steps = math.ceil(len(candidate.survey.labels) / problem.batch_size)
-        return self.watch.note(candidate, n_steps, problem.fewest_steps)
+        """Take note of a chunk that was passed over; say what is wrong, if it is news.
+
+        Where experts are merged, their rows were noted as that was done.
+        """
+        survey = candidate.survey
+        n_rows = len(survey.labels)
+        if problem.spec.n_experts == problem.n_clusters:
+            self.shared.after(np.diag(survey.usage.astype(np.float64)), n_rows)
+        return self.watch.note(
+            candidate,
+            math.ceil(n_rows / problem.batch_size),
+            problem.fewest_steps,
+            problem.balance.sizes,
+        )
 
     def state(self) -> dict[str, Any]:
         """Return plain numbers and arrays, from which `restore` goes on."""

@@ -401,15 +401,19 @@ def test_few_images_are_begun_more_than_once(n_rows, n_init):
     assert restarts(input_shape=(8, 8), n_init=8) == (8 * turns)[:8]
     assert restarts(input_shape=(8, 8), init="kmeans") == ["kmeans"]
     assert restarts(input_shape=None) == ["spectral"]
-    assert problem(input_shape=(8, 8)).ends_agreed == (n_init > 1)
-    assert problem(input_shape=(8, 8), init="random").ends_agreed == (n_init > 1)
-    assert not problem(input_shape=(8, 8), n_init=4).ends_agreed
-    assert not problem(input_shape=(8, 8), init="kmeans").ends_agreed
-    assert not problem(input_shape=None).ends_agreed
-    assert problem(input_shape=(8, 8), n_init=4).by_likeness
-    assert not problem(input_shape=(8, 8), n_init=1).by_likeness
-    assert not problem(input_shape=(8, 8), init="kmeans", n_init=4).by_likeness
-    assert not problem(input_shape=None, n_init=4).by_likeness
+
+    def comparison(**params):
+        return problem(**params).comparison
+
+    assert comparison(input_shape=(8, 8)).ends_agreed == (n_init > 1)
+    assert comparison(input_shape=(8, 8), init="random").ends_agreed == (n_init > 1)
+    assert not comparison(input_shape=(8, 8), n_init=4).ends_agreed
+    assert not comparison(input_shape=(8, 8), init="kmeans").ends_agreed
+    assert not comparison(input_shape=None).ends_agreed
+    assert comparison(input_shape=(8, 8), n_init=4).by_likeness
+    assert not comparison(input_shape=(8, 8), n_init=1).by_likeness
+    assert not comparison(input_shape=(8, 8), init="kmeans", n_init=4).by_likeness
+    assert not comparison(input_shape=None, n_init=4).by_likeness
 
 
 @pytest.mark.parametrize("n_rows", [400, 4000])
@@ -503,11 +507,15 @@ def test_without_warm_start_fit_starts_over(fitted):
         {"whitening": 0.4},
         {"n_components": 2},
         {"directions": True},
+        {"reconstruction_loss": "cosine"},
     ],
 )
-def test_warm_start_of_another_network_is_refused(change):
-    model = small(warm_start=True).fit(X)
+@pytest.mark.parametrize("as_they_are", [{}, {"whitening": None}])
+def test_warm_start_of_another_network_is_refused(change, as_they_are):
+    model = small(warm_start=True, **as_they_are).fit(X)
     before, name = bits(model), next(iter(change))
+    if as_they_are and name in {"whitening", "n_components"}:
+        pytest.skip("of rows that are not whitened")
     model.set_params(**change)
     for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match=rf"{name}.*warm_start"):
@@ -759,6 +767,20 @@ def test_clusters_of_few_rows_are_told_and_are_not_called_unused():
     with pytest.warns(ConvergenceWarning, match=r"1 of 3 .* have few rows \(4 of 604"):
         model.fit(X)
     assert sorted(np.bincount(model.labels_)) == [4, 300, 300]
+
+
+def test_known_sizes_are_what_few_rows_are_fewer_than():
+    centers = np.array([[0, 0], [9, 0], [0, 9]])
+    X, _ = make_blobs([940, 36, 24], centers=centers, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = MixAEClustering(
+            3, cluster_sizes=[0.024, 0.94, 0.036], max_epochs=20, random_state=0
+        ).fit(X)
+    assert sorted(np.bincount(model.labels_)) == [24, 36, 940]
+    model.set_params(cluster_sizes=[0.3, 0.4, 0.3], warm_start=True, max_epochs=1)
+    with pytest.warns(ConvergenceWarning, match=r"1 of 3 .* have few rows \(24 of"):
+        model.set_params(learning_rate=1e-9).fit(X)
 
 
 def test_rows_that_are_all_the_same_are_told():

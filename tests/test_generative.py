@@ -74,6 +74,20 @@ def test_clusters_are_drawn_by_their_sizes(fitted):
     assert_allclose(shares, fitted.cluster_sizes_, atol=0.03)
 
 
+@pytest.mark.parametrize("n_experts", [None, 6])
+def test_a_stream_is_drawn_from_by_the_rows_of_all_its_chunks(n_experts):
+    model = small(expert="variational", n_experts=n_experts)
+    for _ in range(20):
+        model.partial_fit(X)
+    before = model.predict(X)
+    assert len(np.unique(before)) == 3
+    model.partial_fit(X[before == 0])
+    assert model.cluster_sizes_.max() > 0.9
+    _, labels = model.sample(2000, random_state=0)
+    assert np.bincount(labels, minlength=3).min() > 400
+    assert model.sample(2, cluster=1)[0].shape == (2, 6)
+
+
 def test_latents_of_rows_follow_the_prior(fitted):
     latents = own_latents(fitted, X)
     variance = latents.var(0)

@@ -231,7 +231,7 @@ def test_auto_holds_to_latent_classes_and_their_sizes():
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.other_starts) == ("latent_classes", ())
     assert (problem.spec.n_experts, problem.weights.start) == (3, 20)
-    assert problem.as_even_as_start
+    assert problem.balance.as_even_as_start
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, bool])

@@ -509,7 +509,7 @@ def test_an_unfitted_estimator_cannot_be_saved(tmp_path):
     ("name", "value", "kind"),
     [
         ("random_state", np.random.RandomState(0), "RandomState"),
-        ("init", pd.Series(np.arange(40) % 2), "dtype: int"),
+        ("init", pd.Series(np.arange(40) % 2), "an object of Series,"),
         ("init", np.array([None, 1]), "array of object"),
         ("hidden_layer_sizes", np.array([1j]), "array of complex128"),
         ("verbose", print, "function print"),

@@ -353,6 +353,18 @@ def test_of_two_restarts_the_lower_objective_is_kept():
     assert chosen([]) is None
 
 
+@pytest.mark.parametrize("by_likeness", [True, False])
+def test_a_restart_that_uses_all_clusters_is_kept_before_those_that_do_not(by_likeness):
+    whole = restart(A, 0.0)
+    less = [restart(np.minimum(A, 1), objective) for objective in (-1.0, -0.99)]
+    for order in permutations([whole, *less]):
+        assert chosen(order, by_likeness=by_likeness) is whole
+    assert chosen(less, by_likeness=by_likeness) is less[0]
+    better = restart(B, -0.5)
+    for order in permutations([whole, better, *less]):
+        assert chosen(order, by_likeness=by_likeness) is better
+
+
 def test_restarts_agree_that_use_all_clusters_alike():
     def agreed(*labels, **params):
         choice = _restarts.Choice(by_likeness=True)

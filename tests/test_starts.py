@@ -421,8 +421,8 @@ def test_auto_keeps_clusters_unlike_in_size(n_features):
     rows = Rows(X)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.spec.n_experts) == ("uneven", 5)
-    assert (problem.n_init, problem.weights.start) == (1, 20)
-    assert problem.as_even_as_start
+    assert (problem.comparison.n_init, problem.weights.start) == (1, 20)
+    assert problem.balance.as_even_as_start
     model.set_params(max_epochs=20).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.98
 
@@ -451,7 +451,7 @@ def test_clusters_of_the_graph_and_of_k_means_are_held_to_where_they_are_one(
     # Of few features they are parts of the graph, or Gaussians, too.
     others = {"parts", "mixture"} if n_features <= 50 else set()
     assert problem.start in {"centres"} | others
-    assert (problem.n_init, problem.spec.n_experts) == (1, 4)
+    assert (problem.comparison.n_init, problem.spec.n_experts) == (1, 4)
     model.set_params(max_epochs=30).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.95
 
@@ -542,8 +542,11 @@ def test_auto_starts_from_the_graph_where_it_tells_clusters_of_wide_rows():
         seen = Rows(rows)
         problem = resolve_problem(model, seen, resolve_moments(model, seen))
         assert problem.start == init
-        assert (problem.spec.n_experts, problem.n_init) == (n_experts, n_init)
-        assert problem.as_even_as_start is (init == "kmeans")
+        assert (problem.spec.n_experts, problem.comparison.n_init) == (
+            n_experts,
+            n_init,
+        )
+        assert problem.balance.as_even_as_start is (init == "kmeans")
         assert problem.stays_even is (init == "kmeans")
     assert adjusted_rand_score(y, model.fit_predict(X)) > 0.99
 
@@ -558,8 +561,8 @@ def test_rows_of_few_features_may_be_crowded_too(even, monkeypatch):
     ]:
         model, rows = MixAEClustering(2, **asked), Rows(cloud)
         problem = resolve_problem(model, rows, resolve_moments(model, rows))
-        found = (problem.start, problem.spec.n_experts, problem.n_init)
-        assert (*found, problem.as_even_as_start) == expected
+        found = (problem.start, problem.spec.n_experts, problem.comparison.n_init)
+        assert (*found, problem.balance.as_even_as_start) == expected
 
 
 # -- several starts ----------------------------------------------------------------
@@ -627,7 +630,7 @@ def test_rows_of_few_values_are_clustered_as_k_means_has_them():
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
     assert (problem.start, problem.other_starts) == ("round", ())
     assert (problem.spec.n_experts, problem.weights.start) == (2, 20)
-    assert problem.as_even_as_start
+    assert problem.balance.as_even_as_start
     by_centres = KMeans(2, n_init=10, random_state=0).fit_predict(X)
     found = model.set_params(max_epochs=30).fit_predict(X)
     assert adjusted_rand_score(by_centres, found) > 0.8
@@ -757,7 +760,8 @@ def test_where_nothing_starts_again_the_balance_counts_whole():
     moments = resolve_moments(model, rows)
     whole = resolve_problem(model, rows, moments)
     assert whole.judging != whole.weights
-    model.input_shape_, model._network_spec = whole.input_shape, whole.spec
+    model.input_shape_, model._network_spec = whole.reading.shape, whole.spec
+    model._fitted_loss = whole.loss.name
     for occasion in set(Occasion) - {Occasion.FIT}:
         problem = resolve_problem(model, rows, moments, occasion)
         assert problem.judging == problem.weights

@@ -133,6 +133,13 @@ def test_words_of_no_row_and_rows_of_no_word_say_nothing():
     assert_allclose(nothing[0], np.exp(model._log_sizes), rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, np.float64])
+def test_counts_of_any_type_start_from_topics(dtype):
+    model = MixAEClustering(4, max_epochs=1, random_state=0)
+    model.fit(COUNTS[:200].toarray().astype(dtype))
+    assert model.init_ == "topics"
+
+
 def test_dense_rows_have_the_same_topics():
     assert_array_equal(topics_of(COUNTS, 4), topics_of(COUNTS.toarray(), 4))
 
@@ -172,8 +179,8 @@ def test_words_start_from_topics(X, parameters, start):
 def test_training_holds_to_topics_and_their_sizes():
     problem = started(TFIDF)
     assert problem.weights.start == 5.0
-    assert problem.as_even_as_start
-    assert problem.n_init == 1
+    assert problem.balance.as_even_as_start
+    assert problem.comparison.n_init == 1
     assert problem.spec.n_experts == 4
 
 

@@ -10,10 +10,12 @@ import torch
 from numpy.testing import assert_array_equal
 from numpydoc.docscrape import ClassDoc
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
 from skmixae import MixAEClustering
@@ -427,7 +429,7 @@ def test_bce_refuses_rows_outside_its_range(unharmed, offset):
         unharmed.fit(X + offset)
     with pytest.raises(ValueError, match="reconstruction_loss"):  # rows were whitened
         unharmed.partial_fit(X + offset)
-    stream = small(whitening=None).fit(X).set_params(reconstruction_loss="bce")
+    stream = small(reconstruction_loss="bce").fit(X)
     with pytest.raises(ValueError, match=r"'bce' needs features from 0 to 1"):
         stream.partial_fit(X + offset)
 
@@ -451,9 +453,6 @@ def test_bce_asks_for_its_range_of_the_rows_at_hand():
     model = small(reconstruction_loss="bce", warm_start=True).fit(X)
     with pytest.raises(ValueError, match=r"'bce' needs features.*from -.* to "):
         model.fit(100 * X - 5)
-    # ... and of no rows before them.
-    other = small(whitening=None).fit(X - 0.5).set_params(reconstruction_loss="bce")
-    other.partial_fit(X).set_params(warm_start=True).fit(X)
 
 
 # ---------------------------------------------------------------------------
@@ -483,6 +482,7 @@ BAD_ROWS = {
     "dictionaries": ([{"a": 1}] * 5, (TypeError, ValueError), "argument|convert"),
     "ragged": ([[1, 2], [3]], ValueError, "inhomogeneous|sequence"),
     "NaN in a tensor": (torch.from_numpy(damaged(np.nan)), ValueError, "NaN"),
+    "a sparse tensor": (torch.from_numpy(X).to_sparse(), TypeError, "to_dense"),
 }
 METHODS = ["predict", "predict_proba", "transform", "reconstruct",
            "reconstruction_errors", "score_samples", "score"]  # fmt: skip
@@ -494,6 +494,23 @@ def test_bad_rows_are_refused(unharmed, method, case):
     rows, error, message = BAD_ROWS[case]
     with pytest.raises(error, match=message):
         getattr(unharmed, method)(rows)
+
+
+def test_rows_that_scikit_learn_does_not_look_at_are_not_called_too_large():
+    with config_context(assume_finite=True):
+        for value in (np.nan, -np.nan):
+            with pytest.raises(ValueError, match="X contains NaN"):
+                small().fit(damaged(value))
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_parameters_are_not_checked_where_scikit_learn_is_asked_not_to(method):
+    model = small(tol=-1.0)
+    with pytest.raises(InvalidParameterError, match="tol"):
+        getattr(model, method)(X)
+    with config_context(skip_parameter_validation=True):
+        getattr(model, method)(X)
+        getattr(model, method)(X)
 
 
 @pytest.mark.parametrize("method", ["partial_fit", *METHODS])

@@ -26,9 +26,13 @@ def continued(
         asked = replace(asked, n_experts=fitted.n_experts)
     check_same_network(fitted, asked)
     check_same_whitening(moments, estimator)
-    # Images with their colours first and last may be read as the same ones.
-    if reading.shape != estimator.input_shape_:
-        check_unchanged(["input_shape"])
+    changed = {
+        # Images with their colours first and last may be read as the same ones.
+        "input_shape": reading.shape != estimator.input_shape_,
+        # Rows are scaled in another way for another loss.
+        "reconstruction_loss": estimator.reconstruction_loss != estimator._fitted_loss,
+    }
+    check_unchanged(name for name, differs in changed.items() if differs)
     return fitted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ..objective import (
 )
 from ..objective.schedule import Constant
 from ..training import Batches, Moments, Rows, TrainingPlan, channels_first
+from .reading import Reading
 
 # Of a range, how far beyond its ends a value is in it.
 ROUNDING = 1e-6
@@ -28,19 +30,33 @@ ROUNDING = 1e-6
 OURS = frozenset(MEMBERS.values())
 
 
+class Balance(NamedTuple):
+    """What sizes the clusters are to have, and for how long that counts."""
+
+    sizes: NDArray[np.float32] | None  # where they are known
+    as_even_as_start: bool  # and no more
+    schedule: str
+
+
+class Comparison(NamedTuple):
+    """How often training starts, and by what one of the restarts is kept."""
+
+    n_init: int
+    by_likeness: bool  # whether they are compared by their clusters, too
+    ends_agreed: bool  # whether two that agree are enough
+    judged_balance: float  # the share of the batch entropy where they are compared
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything that a fit needs to know, resolved and checked."""
 
     spec: NetworkSpec
-    input_shape: tuple[int, ...]  # of rows as they are in X
-    read_shape: tuple[int, ...]  # of the same, or of what images are averaged to
+    reading: Reading
     n_clusters: int
     loss: Loss
     weights: Weights
-    schedule: str
-    sizes: NDArray[np.float32] | None
-    as_even_as_start: bool
+    balance: Balance
     input_noise: float
     consistency: tuple[Consistency, ...]
     plan: TrainingPlan
@@ -48,12 +64,9 @@ class Problem:
     batch_size: int
     validation_fraction: float | None
     refinement: float  # share of the epochs
-    n_init: int
-    by_likeness: bool  # whether restarts are compared by their clusters, too
-    ends_agreed: bool  # whether two restarts that agree are enough
     start: NDArray | str  # labels or probabilities, or the name of a way to start
     other_starts: tuple[str, ...]  # which restarts try in turn
-    judged_balance: float  # the share of the batch entropy where they are compared
+    comparison: Comparison
     device: torch.device
     handicap: float = 0.0  # added to the objective where restarts are compared
 
@@ -65,16 +78,16 @@ class Problem:
     @property
     def stays_even(self) -> bool:
         """Whether the balance of the clusters counts as much to the end."""
-        return self.schedule not in ("fading", "anneal")
+        return self.balance.schedule not in ("fading", "anneal")
 
     def restarts(self) -> list[Problem]:
         """Return the problem of each restart, from one start after the other."""
         starts = [self]
         for name in self.other_starts:
-            same = self.by_likeness or name == self.start_name
+            same = self.comparison.by_likeness or name == self.start_name
             handicap = 0.0 if same else MARGIN
             starts.append(replace(self, start=name, handicap=handicap))
-        return [starts[i % len(starts)] for i in range(self.n_init)]
+        return [starts[i % len(starts)] for i in range(self.comparison.n_init)]
 
     def objective(
         self, rows: Rows, moments: Moments, schedule: Constant | None = None
@@ -100,14 +113,14 @@ class Problem:
         self, moments: Moments, schedule: Constant | None = None
     ) -> MixtureObjective:
         """Return the objective without the changes of rows."""
-        sizes = None if self.sizes is None else torch.from_numpy(self.sizes)
+        sizes = self.balance.sizes
         n_active, members = self.spec.n_active, None
         if n_active > 1:
             members = subsets(self.spec.n_experts, n_active).to(self.device)
         return MixtureObjective(
             Reconstruction(self.loss, moments.reference(self.loss)),
-            schedule or SCHEDULES[self.schedule](self.weights),
-            None if sizes is None else sizes.to(self.device),
+            schedule or SCHEDULES[self.balance.schedule](self.weights),
+            None if sizes is None else torch.from_numpy(sizes).to(self.device),
             self.input_noise,
             members=members,
             n_active=n_active,
@@ -135,7 +148,7 @@ class Problem:
         weights = self.weights
         if self.spec.n_active > 1:
             weights = weights._replace(consistency=0.0)
-        balance = self.judged_balance * weights.batch_entropy
+        balance = self.comparison.judged_balance * weights.batch_entropy
         return weights._replace(batch_entropy=balance)
 
     def batches(self, rows: Rows, moments: Moments) -> Batches:
@@ -161,7 +174,7 @@ class Problem:
 
     def _context(self, rows: Rows, moments: Moments) -> Context:
         return Context(
-            rows, moments.plain_scaling(self.loss), self.read_shape, self.device,
+            rows, moments.plain_scaling(self.loss), self.reading.read, self.device,
             final=moments.scaling(self.loss),
         )  # fmt: skip
 
@@ -174,14 +187,11 @@ class Problem:
 
     def note(self, found: tuple[int, ...] | None) -> str | None:
         """Say what rows are read as though nobody said so, for people to read."""
-        kind = "images" if len(self.input_shape) > 1 else "series"
+        shape = self.reading.shape
+        kind = "images" if len(shape) > 1 else "series"
         size, whole, read = (
-            " x ".join(map(str, shape))
-            for shape in (
-                self.input_shape,
-                channels_first(self.input_shape),
-                self.read_shape,
-            )
+            " x ".join(map(str, each))
+            for each in (shape, channels_first(shape), self.reading.read)
         )
         what, others = f"{kind} of {size}", []
         if read != whole:

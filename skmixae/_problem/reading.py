@@ -37,6 +37,8 @@ def measure(rows: Rows, before: Moments | None = None) -> Moments:
     with np.errstate(over="ignore", invalid="ignore"):
         for block in rows.stored_blocks():
             moments.update(block)
+    if np.isnan(moments.lowest + moments.highest) or moments.lowest > moments.highest:
+        raise ValueError("X contains NaN.")  # if nobody looked for it before
     if not np.isfinite(moments.scatter):
         raise ValueError(
             "The squares of values in X are too large to add up: they are from "

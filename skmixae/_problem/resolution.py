@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .._parameters import (
     JUDGED_BALANCE,
@@ -38,7 +36,7 @@ from ..objective import LOSSES, Weights
 from ..training import Moments, Rows, TrainingPlan
 from .continuing import continued
 from .occasion import Occasion
-from .problem import Problem
+from .problem import Balance, Comparison, Problem
 from .reading import Reading, resolve_reading
 from .starting import is_crowded, resolve_starts, says_something_of_each_cluster
 
@@ -67,24 +65,16 @@ def resolve_problem(
         network = continued(network, e, moments, reading)
     start = resolve_start(init, n_rows, network.n_experts)
     device = resolve_device(e.device)
-    balance = resolve_balancing(
-        e, network, start, occasion,
-        kept=starts.tell_sizes or (crowded and not occasion.goes_on),
-    )  # fmt: skip
-    comparison = resolve_comparison(
-        e, n_rows, occasion, starts, ordered=reading.ordered,
-        varied=crowded and not is_held(init),
-    )  # fmt: skip
     return Problem(
         spec=network,
-        input_shape=reading.shape,
-        read_shape=reading.read,
+        reading=reading,
         n_clusters=int(e.n_clusters),
         loss=LOSSES[e.reconstruction_loss],
         weights=resolve_weights(e, network, start, occasion, ordered=reading.ordered),
-        schedule=balance.schedule,
-        sizes=balance.sizes,
-        as_even_as_start=balance.as_even_as_start,
+        balance=resolve_balancing(
+            e, network, start, occasion,
+            kept=starts.tell_sizes or (crowded and not occasion.goes_on),
+        ),
         input_noise=e.input_noise,
         consistency=resolve_consistency(
             e.consistency,
@@ -97,22 +87,14 @@ def resolve_problem(
         batch_size=int(e.batch_size),
         validation_fraction=e.validation_fraction,
         refinement=e.refinement,
-        n_init=comparison.n_init,
-        by_likeness=comparison.by_likeness,
-        ends_agreed=comparison.by_likeness and is_named(e.n_init, "auto"),
         start=start,
         other_starts=tuple(others),
-        judged_balance=comparison.judged_balance,
+        comparison=resolve_comparison(
+            e, n_rows, occasion, starts, ordered=reading.ordered,
+            varied=crowded and not is_held(init),
+        ),
         device=device,
-    )
-
-
-class Balance(NamedTuple):
-    """What sizes the clusters are to have, and for how long that counts."""
-
-    sizes: NDArray[np.float32] | None  # where they are known
-    as_even_as_start: bool  # and no more
-    schedule: str
+    )  # fmt: skip
 
 
 def resolve_balancing(
@@ -139,14 +121,6 @@ def resolve_balancing(
     return Balance(sizes, as_even_as_start, schedule)
 
 
-class Comparison(NamedTuple):
-    """How often training starts, and by what one of the restarts is kept."""
-
-    n_init: int
-    by_likeness: bool
-    judged_balance: float
-
-
 def resolve_comparison(
     estimator: Any,
     n_rows: int,
@@ -167,10 +141,11 @@ def resolve_comparison(
     n_init = resolve_restarts(
         e.n_init, n_rows, varied=varied, ordered=by_chance, n_starts=n_starts, sums=sums
     )
-    if by_chance:
-        by_likeness = n_init > 1 and not sums
-        return Comparison(n_init, by_likeness, LIKENED_BALANCE if by_likeness else 1.0)
-    return Comparison(n_init, False, JUDGED_BALANCE if n_starts > 1 else 1.0)
+    if by_chance and n_init > 1 and not sums:
+        ends_agreed = is_named(e.n_init, "auto")
+        return Comparison(n_init, True, ends_agreed, LIKENED_BALANCE)
+    judged_balance = JUDGED_BALANCE if n_starts > 1 and not by_chance else 1.0
+    return Comparison(n_init, False, False, judged_balance)
 
 
 def resolve_weights(
@@ -182,7 +157,7 @@ def resolve_weights(
     # What there is to hold to is of the rows of a first chunk alone.
     if occasion is Occasion.FIT:
         held = resolve_start_weight(e.start_weight, start, k, network.n_experts)
-    return Weights(
+    weights = (
         1.0,
         e.sample_entropy_weight,
         resolve_balance(e.batch_entropy_weight, k, ordered=ordered),
@@ -191,6 +166,7 @@ def resolve_weights(
         e.prior_weight,
         e.distillation_weight,
     )
+    return Weights(*map(float, weights))
 
 
 def resolve_plan(

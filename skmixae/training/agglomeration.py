@@ -73,9 +73,9 @@ def shared_rows(
     for index, x in batches.shuffled(randomness.rows):
         here = network.assign(x).softmax(-1)  # (b, m)
         there = network.assign(view(x, index, randomness.tensors)).softmax(-1)
-        shared = (here.T @ there).double()
+        shared = (here.T @ there).cpu().double()  # Apple's devices have no double
         total = shared if total is None else total.add_(shared)
-    joint = total.cpu().numpy() / len(batches)
+    joint = total.numpy() / len(batches)
     return (joint + joint.T) / 2
 
 

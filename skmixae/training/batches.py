@@ -34,8 +34,8 @@ MAP_WINDOW = 1024
 # their squares still are numbers.
 FARTHEST = 1e12
 # Coordinates of whitened rows, and converted images, are kept where they fill no more
-# than this, and on an
-# accelerator all rows that fill no more than this share of its free memory.
+# than this, and on an accelerator all rows that fill no more than this share of its
+# free memory.
 HELD_BYTES = 1 << 26
 HELD_SHARE = 0.25
 
@@ -350,7 +350,10 @@ class Rows:
 
     def take_sparse(self, index: Part) -> sparse.csr_matrix:
         """Return CSR rows, each value in one piece, which may share X's memory."""
-        rows = sparse.csr_matrix(self._part(index))
+        part = self._part(index)
+        if part.dtype == np.float16:  # of which scipy makes no sparse rows
+            part = part.astype(np.float32)
+        rows = sparse.csr_matrix(part)
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
@@ -434,8 +437,8 @@ class Batches:
     scaling : Scaling
         What is done to them.
     batch_size : int
-        The most rows in a batch. Batches of one pass differ by one row at most, so
-        none is left over with a row or two.
+        The most rows in a batch. Batches of one pass (of memory maps, of a window)
+        differ by one row at most, so none is left over with a row or two.
     device : torch.device
         Where the batches go.
     subset : ndarray of int, optional

@@ -175,7 +175,9 @@ class LabelBook:
         self.labels = torch.full((n_rows,), -1, dtype=small, device=device)
         self.n_changed = torch.zeros((), dtype=torch.int64, device=device)
         self.is_empty = True
-        self.usage = torch.zeros(n_experts, dtype=torch.float64, device=device)
+        # A pass may be of millions of rows; Apple's devices have no such numbers.
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        self.usage = torch.zeros(n_experts, dtype=exact, device=device)
 
     def note(self, index: Tensor, assignment: Tensor) -> None:
         """Record a batch's assignments (b, k)."""
@@ -193,7 +195,8 @@ class LabelBook:
         In the first pass there is no label before, and the share is NaN.
         """
         # A copy: on a processor the numbers would be those that start anew.
-        usage, changed = self.usage.cpu().numpy().copy(), self.n_changed.item()
+        usage = self.usage.cpu().numpy().astype(np.float64)
+        changed = self.n_changed.item()
         self.usage.zero_()
         self.n_changed.zero_()
         n_rows = usage.sum()
@@ -229,7 +232,7 @@ class Record:
     def table(self) -> NDArray[np.float64]:
         """Return the terms of all steps, (steps, terms)."""
         assert self.rows is not None
-        return self.rows[: len(self.weights)].double().cpu().numpy()
+        return self.rows[: len(self.weights)].cpu().double().numpy()
 
     def means(self) -> dict[str, float]:
         """Return the mean of each term over the rows."""

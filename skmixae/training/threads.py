@@ -20,12 +20,13 @@ WORTH_A_THREAD = 100_000_000
 ONE_AT_A_TIME = Lock()
 
 _lock = Lock()
-_found: list[int] = []  # torch's number of threads, for each fit that is under way
+_wanted: list[int] = []  # by each fit that is under way
+_found = 0  # torch's number of threads before the first of them
 
 
 def threads_worth(work: float, available: int) -> int:
     """Return how many of the threads ``work`` multiplications are worth, at least 1."""
-    return int(max(1, min(available, work // WORTH_A_THREAD)))
+    return int(max(1, min(available, work / WORTH_A_THREAD)))
 
 
 @contextmanager
@@ -33,15 +34,19 @@ def fed_threads(work: float) -> Iterator[None]:
     """Lower torch's number of threads to what ``work`` is worth, and put it back.
 
     The processor's only; a device keeps its own time. Of fits in several threads of
-    Python, each puts back what the first one found: what another set is no wish.
+    Python the last one puts back what the first one found; and until then there are as
+    many as the one that came last wants of those that are left.
     """
+    global _found
     with _lock:
-        before = _found[0] if _found else torch.get_num_threads()
-        _found.append(before)
-        torch.set_num_threads(threads_worth(work, before))
+        if not _wanted:
+            _found = torch.get_num_threads()
+        wanted = threads_worth(work, _found)
+        _wanted.append(wanted)
+        torch.set_num_threads(wanted)
     try:
         yield
     finally:
         with _lock:
-            _found.pop()
-            torch.set_num_threads(before)
+            _wanted.remove(wanted)
+            torch.set_num_threads(_wanted[-1] if _wanted else _found)

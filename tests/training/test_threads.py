@@ -36,18 +36,20 @@ def test_threads_come_back_where_fits_overlap():
         with fed_threads(1):
             begun.set()
             assert second.wait(10)
+        n_threads = torch.get_num_threads()
         ended.set()
-        return torch.get_num_threads()
+        return n_threads
 
     def second_fit():
         assert begun.wait(10)
         with fed_threads(1):
             second.set()
             assert ended.wait(10)
+            assert torch.get_num_threads() == 1  # as this one still wants
         return torch.get_num_threads()
 
     with ThreadPoolExecutor(2) as pool:
         fits = [pool.submit(fit) for fit in (first_fit, second_fit)]
-        assert [fit.result() for fit in fits] == [4, 4]
+        assert [fit.result() for fit in fits] == [1, 4]
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 4
