@@ -32,8 +32,10 @@ from skmixae.training import (
     Evidence,
     Moments,
     Rows,
+    gaussians,
     initialisation,
 )
+from skmixae.training.graph import spectral_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -371,9 +373,9 @@ def test_gaussians_are_the_likeliest_of_those_from_k_means_and_from_the_graph(se
     centres = GaussianMixture(
         5, n_init=5, reg_covar=1e-3, random_state=RandomState(seed)
     ).fit(rows)
-    graph = initialisation.spectral_model(rows, 5, RandomState(seed)).labels_
-    others = centres, initialisation.gaussians_from(rows, graph, "full")
-    model = initialisation.gaussian_model(rows, 5, RandomState(seed))
+    graph = spectral_model(rows, 5, RandomState(seed)).labels_
+    others = centres, gaussians.gaussians_from(rows, graph, "full")
+    model = gaussians.gaussian_model(rows, 5, RandomState(seed))
     likeliest = max(other.lower_bound_ for other in others)
     assert model.lower_bound_ > likeliest - 2 * model.tol
     assert adjusted_rand_score(y, model.predict(rows)) > 0.99
@@ -464,7 +466,7 @@ def test_gaussians_of_which_odd_rows_have_one_are_no_clusters():
     X[::38] += 20 * rng.normal(size=(20, 4))
     rows = np.concatenate([b.x.numpy() for b in batches(X).in_order()])
     found, *others = (
-        initialisation.gaussian_model(rows, k, RandomState(0)) for k in (5, 1, 10)
+        gaussians.gaussian_model(rows, k, RandomState(0)) for k in (5, 1, 10)
     )
     assert found.bic(rows) < min(other.bic(rows) for other in others)
     assert adjusted_rand_score(y, found.predict(rows)) < 0.8

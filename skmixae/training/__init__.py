@@ -10,12 +10,7 @@ from .conversion import (
     planes,
 )
 from .evidence import Evidence
-from .initialisation import (
-    STARTS,
-    Target,
-    Teaching,
-    subset_labels,
-)
+from .initialisation import STARTS, subset_labels
 from .loop import (
     EpochReport,
     IsDecided,
@@ -32,6 +27,7 @@ from .loop import (
 )
 from .shapes import shape_of, varying_window
 from .step import Objective, ReplayedStep, TrainingStep, gradients
+from .teaching import Target, Teaching
 from .threads import ONE_AT_A_TIME, fed_threads, threads_worth
 from .whitening import mostly_zeros, principal_axes
 

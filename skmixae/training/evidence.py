@@ -12,21 +12,15 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 from .batches import Batches
+from .gaussians import LEAST_VARIANCE, gaussian_model, gaussians_from
+from .graph import NEIGHBOURS, GraphClusters, has_graph, n_parts, spectral_model
 from .initialisation import (
-    LEAST_VARIANCE,
-    NEIGHBOURS,
     SPECTRAL_ROWS,
-    GraphClusters,
-    gaussian_model,
-    gaussians_from,
-    has_graph,
     kmeans_model,
     latent_class_model,
-    n_parts,
     rows_as_they_are,
     rows_of,
     sample_of,
-    spectral_model,
 )
 from .latent_classes import Coding
 from .whitening import mostly_zeros

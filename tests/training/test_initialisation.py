@@ -28,17 +28,18 @@ from skmixae.training import (
     Target,
     Teaching,
     TrainingPlan,
+    graph,
     initialisation,
     train,
 )
-from skmixae.training.initialisation import (
+from skmixae.training.graph import (
     graph_of,
     has_graph,
-    kmeans_labels,
     n_parts,
     places,
     spectral_model,
 )
+from skmixae.training.initialisation import kmeans_labels
 
 CPU = torch.device("cpu")
 N_CLUSTERS = 4
@@ -149,7 +150,7 @@ def test_fewer_rows_than_the_sample_are_all_used():
 def by_sklearn(X, n_clusters, random_state):
     """What `spectral_model` is to find, and sooner."""
     model = SpectralClustering(
-        n_clusters, affinity="nearest_neighbors", n_neighbors=initialisation.NEIGHBOURS,
+        n_clusters, affinity="nearest_neighbors", n_neighbors=graph.NEIGHBOURS,
         random_state=random_state,
     )  # fmt: skip
     return model.fit(X)
@@ -184,7 +185,7 @@ def factorised(monkeypatch):
             calls.append(X)
             return super().fit(X)
 
-    monkeypatch.setattr(initialisation, "SpectralClustering", Counting)
+    monkeypatch.setattr(graph, "SpectralClustering", Counting)
     return calls
 
 
@@ -290,7 +291,7 @@ def test_clusters_of_a_graph_do_not_depend_on_who_finds_them(monkeypatch, factor
     X = SHAPES["circles"]
     found = spectral_model(X, 4, np.random.RandomState(0)).labels_
     assert not factorised
-    monkeypatch.setattr(initialisation, "LANCZOS_RESTARTS", 1)
+    monkeypatch.setattr(graph, "LANCZOS_RESTARTS", 1)
     assert_array_equal(found, spectral_model(X, 4, np.random.RandomState(0)).labels_)
     assert factorised
 
