@@ -354,7 +354,10 @@ class MixAEClustering(
         - "round", those of "kmeans", which training then holds to;
         - "centres", the same, begun at the clusters of "spectral", held to;
         - "mixture", the probabilities of ``GaussianMixture``, the likeliest of those
-          found from k-means and from "spectral", held to;
+          found from k-means and from "spectral", held to; of the shape with the lowest
+          Bayesian information criterion (their own, one for all, along the principal
+          directions, round, or round in the units of the features), of those with two
+          rows for each parameter;
         - "uneven", for clusters unlike in size: those of Gaussians found from
           "spectral", each with a variance of its own along each direction, held to;
         - "plain", those of k-means of rows as they are, not whitened, held to;
@@ -387,10 +390,11 @@ class MixAEClustering(
           as any two rows ("plain");
         - up to 100 features: the graph falls into as many parts as clusters, with at
           most 0.05 % of its edges between them ("parts");
-        - up to 100 features: rows are as many Gaussians as clusters, which have a lower
-          Bayesian information criterion than one and than twice as many, at least two
-          rows for each of their parameters, and some width in all directions
-          ("mixture");
+        - up to 100 features: rows are as many Gaussians as clusters, of one of these
+          shapes, which have a lower Bayesian information criterion than one, one more
+          and twice as many, of any shape (or, if they are of full shape, than one and
+          twice as many of that, and k-means does not see round clusters otherwise), and
+          some width in all directions ("mixture");
         - the graph and k-means see the same clusters, with an adjusted Rand index above
           0.87, or lead to the same Gaussians, and k-means cuts no more than one and a
           half times as many of the graph's edges ("centres");
@@ -736,6 +740,8 @@ class MixAEClustering(
         400 and so on.
         ``start_weight``, ``n_init``, ``learning_rate_decay``, ``refinement``,
         ``validation_fraction`` and what stops `fit` early have no meaning here.
+        After the first hundred rows, one that is further from the mean than 30
+        deviations is trained on as if it were as far as that.
 
         Parameters
         ----------

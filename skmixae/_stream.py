@@ -89,7 +89,7 @@ class Stream:
             np.random.SeedSequence([self.seed, self.n_passes]).generate_state(1)[0]
         )
         device, k = problem.device, problem.spec.n_experts
-        batches = problem.batches(rows, moments)
+        batches = problem.batches(rows, moments, in_stream=True)
         book = LabelBook(len(rows), k, device)
         threads = fed_threads(problem.work(self.network))
         with own_randomness(seed, problem), threads:

@@ -193,6 +193,29 @@ def test_chunks_of_one_repeated_row_do_not_break_it():
     assert np.isfinite(model.predict_proba(X)).all()
 
 
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("value", [1e3, 1e6, 1e30])
+def test_one_row_that_is_far_away_does_not_move_the_others(value, container):
+    rows, y = make_blobs(200, n_features=4, centers=3, random_state=0)
+    model = MixAEClustering(3, random_state=0)
+    for _ in range(10):
+        model.partial_fit(container(rows))
+    assert adjusted_rand_score(y, model.predict(rows)) == 1
+    model.partial_fit(container(np.vstack([rows, np.full((1, 4), value)])))
+    assert adjusted_rand_score(y, model.predict(rows)) == 1
+    model.partial_fit(container(rows))
+    assert adjusted_rand_score(y, model.predict(rows)) == 1
+
+
+def test_a_stream_whose_rows_all_move_away_is_followed():
+    rows, y = make_blobs(200, n_features=4, centers=3, random_state=0)
+    model = MixAEClustering(3, random_state=0).partial_fit(rows / 1e3)
+    for _ in range(30):
+        model.partial_fit(rows)
+    assert_allclose(model._moments.mean, rows.mean(0), atol=0.5)
+    assert adjusted_rand_score(y, model.predict(rows)) > 0.9
+
+
 def test_after_fit_the_stream_goes_on_from_it():
     model = small(whitening=None).fit(X)
     labels, objective = model.labels_, model.history_["objective"]

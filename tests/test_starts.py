@@ -32,6 +32,7 @@ from skmixae.training import (
     Evidence,
     Moments,
     Rows,
+    Scaling,
     gaussians,
     initialisation,
 )
@@ -134,8 +135,9 @@ IRIS = StandardScaler().fit_transform(load_iris().data)
 def test_the_mixture_start_is_a_gaussian_mixture_of_the_coordinates():
     found = start("mixture", SHEARED, 3)
     rows = np.concatenate([b.x.numpy() for b in batches(SHEARED).in_order()])
-    model = GaussianMixture(3, n_init=5, reg_covar=1e-3, random_state=0)
-    model.fit(rows.astype(float))
+    # All are sheared alike.
+    model = GaussianMixture(3, covariance_type="tied", n_init=5, reg_covar=1e-3)
+    model.set_params(random_state=0).fit(rows.astype(float))
     order = found.argmax(1)[:900:300], model.predict(rows)[:900:300]
     assert_allclose(
         found[:, order[0]], model.predict_proba(rows)[:, order[1]], atol=1e-3
@@ -149,7 +151,8 @@ def test_the_mixture_start_is_a_gaussian_mixture_of_the_coordinates():
         (SHEARED, 2, False),  # twice as many are better
         (SHEARED, 1, False),
         (SHEARED[:300], 2, False),  # one is better
-        (SHEARED[::30], 3, False),  # 30 rows for 17 parameters
+        (SHEARED[::30], 3, True),  # of one shape, which takes few parameters
+        (SHEARED[::60], 3, False),  # 15 rows for 11 parameters
         (RINGS, 2, False),
         (IRIS, 3, True),
     ],
@@ -370,15 +373,102 @@ def test_values_that_repeat_are_no_gaussians():
 def test_gaussians_are_the_likeliest_of_those_from_k_means_and_from_the_graph(seed):
     X, y = unlike(10)  # of which k-means cuts the large one, with some seeds
     rows = np.concatenate([b.x.numpy() for b in batches(X).in_order()]).astype(float)
-    centres = GaussianMixture(
-        5, n_init=5, reg_covar=1e-3, random_state=RandomState(seed)
-    ).fit(rows)
     graph = spectral_model(rows, 5, RandomState(seed)).labels_
-    others = centres, gaussians.gaussians_from(rows, graph, "full")
-    model = gaussians.gaussian_model(rows, 5, RandomState(seed))
-    likeliest = max(other.lower_bound_ for other in others)
-    assert model.lower_bound_ > likeliest - 2 * model.tol
-    assert adjusted_rand_score(y, model.predict(rows)) > 0.99
+    for shape in gaussians.SHAPES:
+        centres = GaussianMixture(
+            5, covariance_type=shape, n_init=5, reg_covar=1e-3,
+            random_state=RandomState(seed),
+        ).fit(rows)  # fmt: skip
+        others = centres, gaussians.gaussians_from(rows, graph, shape)
+        model = gaussians.likeliest(rows, 5, shape, graph, RandomState(seed))
+        likeliest = max(other.lower_bound_ for other in others)
+        assert model.lower_bound_ > likeliest - 2 * model.tol
+        assert adjusted_rand_score(y, model.predict(rows)) > 0.99
+
+
+CENTRES = 7 * np.eye(3)
+
+
+def gaussian_rows(shape, n=900):
+    """Rows in three Gaussians of a shape, and of which each is."""
+    rng, y = np.random.default_rng(0), np.arange(n) % 3
+    own = rng.normal(size=(3, 3, 3)) + 2 * np.eye(3)  # a shape for each
+    spread = {
+        "full": own,
+        "tied": own[:1].repeat(3, axis=0),
+        "diag": np.array([np.diag(scales) for scales in rng.uniform(0.2, 3, (3, 3))]),
+        "spherical": np.array([0.4, 1.0, 2.0])[:, None, None] * np.eye(3),
+    }[shape]
+    return CENTRES[y] + np.einsum("nij,nj->ni", spread[y], rng.normal(size=(n, 3))), y
+
+
+@pytest.mark.parametrize("shape", gaussians.SHAPES)
+def test_gaussians_are_of_the_shape_that_rows_have(shape):
+    X, y = gaussian_rows(shape)
+    scaling = Scaling(np.zeros(3), 1.0)
+    found = gaussians.best_gaussians(X, 3, scaling, RandomState(0))
+    assert found.model.covariance_type == shape
+    assert adjusted_rand_score(y, found.predict(X)) > 0.85
+    assert Evidence(batches(X), 3).are_gaussians() is True
+
+
+def whitened(X):
+    """Return batches of rows that are whitened as the default does."""
+    model, rows = small(), Rows(X)
+    return Batches(rows, resolve_moments(model, rows).scaling(LOSSES["mse"]), 128, CPU)
+
+
+def test_round_gaussians_are_round_in_the_units_of_the_features():
+    """Whitening would make other clusters of them, and another criterion."""
+    rng, y = np.random.default_rng(1), np.arange(1000) % 4
+    X = (np.array([[0, 0], [3.4, 0], [9, 1.4], [9, -1.4]])[y]) + rng.normal(
+        size=(1000, 2)
+    )
+    some = whitened(X)
+    rows = np.concatenate([b.x.numpy() for b in some.in_order()]).astype(float)
+    found = gaussians.gaussians_of(rows, 4, some.scaling, RandomState(0))
+    assert gaussians.lowest(found) in (found["round"], found["tied"])
+    assert found["round"].criterion < found["spherical"].criterion
+    plain = GaussianMixture(4, covariance_type="spherical", n_init=5, random_state=0)
+    plain.fit(X)
+    own = found["round"].predict(rows)
+    assert adjusted_rand_score(plain.predict(X), own) > 0.98
+    # In units of one scale, which the whitening's turns and divisions change.
+    axes = some.scaling.axes.astype(float) / some.scaling.scale
+    shift = 2 * len(X) * np.log(abs(np.linalg.det(axes)))
+    assert_allclose(found["round"].criterion, plain.bic(X) + shift, rtol=5e-3)
+    assert Evidence(some, 4).are_gaussians() is True
+
+
+def test_shapes_are_asked_of_rows_enough():
+    X, _ = gaussian_rows("full", 60)
+    asked = gaussians.gaussians_of(X, 3, Scaling(np.zeros(3), 1.0), RandomState(0))
+    assert set(asked) == {"full", "tied", "diag", "spherical"}
+    asked = gaussians.gaussians_of(X[:50], 3, Scaling(np.zeros(3), 1.0), RandomState(0))
+    assert set(asked) == {"tied", "diag", "spherical"}
+    few = gaussians.best_gaussians(X[:4], 3, Scaling(np.zeros(3), 1.0), RandomState(0))
+    assert few.model.covariance_type == "spherical"
+
+
+def test_where_odd_rows_would_be_one_more_there_are_no_gaussians():
+    y = np.arange(800) % 4
+    X = 8 * np.eye(4)[y] + np.random.default_rng(0).standard_t(3, size=(800, 4))
+    assert Evidence(batches(X), 4).are_gaussians() is False
+    assert Evidence(batches(X), 4).are_round() is True
+
+
+def test_gaussians_of_their_own_shape_are_some_also_where_they_have_parts():
+    """Such as sexes, of which each species of crabs has two."""
+    rng, y = np.random.default_rng(0), np.arange(800) % 2
+    sex = np.arange(800) // 2 % 2
+    X = rng.normal(size=(800, 3)) * [1, 0.3, 0.3] + np.outer(sex, [3.2, 0, 0])
+    X += np.outer(y, [0, 2.5, 0])
+    evidence = Evidence(batches(X), 2)
+    four = gaussians.lowest(evidence._shapes_of(4)).criterion
+    two = gaussians.lowest(evidence._shapes_of(2))
+    assert four < two.criterion
+    assert evidence.are_gaussians() is True
+    assert adjusted_rand_score(y, labels("mixture", X, 2)) > 0.99
 
 
 # -- clusters that are unlike in size ----------------------------------------------
@@ -422,9 +512,10 @@ def test_auto_keeps_clusters_unlike_in_size(n_features):
     model = MixAEClustering(5, n_components=60, random_state=0)
     rows = Rows(X)
     problem = resolve_problem(model, rows, resolve_moments(model, rows))
-    assert (problem.start, problem.spec.n_experts) == ("uneven", 5)
+    told = "uneven" if n_features > 100 else "mixture"  # of which few are asked
+    assert (problem.start, problem.spec.n_experts) == (told, 5)
     assert (problem.comparison.n_init, problem.weights.start) == (1, 20)
-    assert problem.balance.as_even_as_start
+    assert problem.balance.as_even_as_start is (told == "uneven")
     model.set_params(max_epochs=20).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.98
 
@@ -464,11 +555,9 @@ def test_gaussians_of_which_odd_rows_have_one_are_no_clusters():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5, 4))[y] * 9 + rng.normal(size=(750, 4))
     X[::38] += 20 * rng.normal(size=(20, 4))
-    rows = np.concatenate([b.x.numpy() for b in batches(X).in_order()])
-    found, *others = (
-        gaussians.gaussian_model(rows, k, RandomState(0)) for k in (5, 1, 10)
-    )
-    assert found.bic(rows) < min(other.bic(rows) for other in others)
+    rows = np.concatenate([b.x.numpy() for b in batches(X).in_order()]).astype(float)
+    scaling = Scaling(np.zeros(4), 1.0)
+    found = gaussians.best_gaussians(rows, 5, scaling, RandomState(0))
     assert adjusted_rand_score(y, found.predict(rows)) < 0.8
     assert Evidence(batches(X), 5).are_round() is True
     assert Evidence(batches(X), 5).are_gaussians() is False
@@ -569,7 +658,7 @@ def test_rows_of_few_features_may_be_crowded_too(even, monkeypatch):
 
 # -- several starts ----------------------------------------------------------------
 
-TAILED = np.random.default_rng(0).normal(size=(200, 6)) ** 3  # with odd rows
+TAILED = np.random.default_rng(0).standard_t(2, size=(200, 3))  # with odd rows
 DRAWN = np.random.default_rng(0).choice(len(RINGS), len(RINGS))  # some more than once
 
 

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from skmixae import MixAEClustering
+from skmixae._problem import Occasion
 from skmixae.consistency import Jitter, Masking
 from skmixae.objective import LOSSES
 from skmixae.objective.consistency import mask
@@ -141,7 +142,7 @@ def test_a_step_is_made_after_rows_are_whitened():
     """Its length is of the spread of what the network reads."""
     X = table()
     model = small(n_init=1, consistency=Jitter(0.3)).fit(X)
-    problem = model._problem(Rows(X), model._moments, spec=model._network_spec)
+    problem = model._problem(Rows(X), model._moments, Occasion.WARM_FIT)
     view = problem.view(Rows(X), model._moments)
     x = torch.from_numpy(model._moments.scaling(LOSSES["mse"]).apply(X))
     seen = view(x, torch.arange(len(x)), torch.Generator().manual_seed(0)) - x

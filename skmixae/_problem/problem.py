@@ -22,6 +22,7 @@ from ..objective import (
 )
 from ..objective.schedule import Constant
 from ..training import Batches, Moments, Rows, TrainingPlan, channels_first
+from ..training.batches import FAR, ROWS_SEEN
 from .reading import Reading
 
 # Of a range, how far beyond its ends a value is in it.
@@ -151,9 +152,16 @@ class Problem:
         balance = self.comparison.judged_balance * weights.batch_entropy
         return weights._replace(batch_entropy=balance)
 
-    def batches(self, rows: Rows, moments: Moments) -> Batches:
-        """Return batches of rows, scaled as the network reads them."""
+    def batches(
+        self, rows: Rows, moments: Moments, *, in_stream: bool = False
+    ) -> Batches:
+        """Return batches of rows, scaled as the network reads them.
+
+        Those that a stream trains on are not too far away.
+        """
         scaling = moments.scaling(self.loss)
+        if in_stream and moments.n_rows > ROWS_SEEN and not moments.directions:
+            scaling = replace(scaling, farthest=FAR)
         return Batches(rows, scaling, self.batch_size, self.device)
 
     def work(self, network: MixtureOfAutoencoders) -> float:

@@ -36,7 +36,7 @@ def measure(rows: Rows, before: Moments | None = None) -> Moments:
     moments = Moments() if before is None else replace(before)
     with np.errstate(over="ignore", invalid="ignore"):
         for block in rows.stored_blocks():
-            moments.update(block)
+            moments.update(block if before is None else before.bounded(block))
     if np.isnan(moments.lowest + moments.highest) or moments.lowest > moments.highest:
         raise ValueError("X contains NaN.")  # if nobody looked for it before
     if not np.isfinite(moments.scatter):
@@ -80,7 +80,9 @@ def resolve_moments(
         # What is beyond the axes is in units of a scale that follows the stream.
         scaling = moments.scaling(loss)
         if scaling.cuts:
-            excess = sum(scaling.excess(block).sum() for block in rows.blocks())
+            excess = sum(
+                scaling.excess(before.bounded(block)).sum() for block in rows.blocks()
+            )
             moments.beyond *= before.n_rows / moments.n_rows
             moments.beyond += float(excess) / moments.n_rows
         return moments

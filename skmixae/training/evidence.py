@@ -12,7 +12,13 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 from .batches import Batches
-from .gaussians import LEAST_VARIANCE, gaussian_model, gaussians_from
+from .gaussians import (
+    ROWS_FOR_A_PARAMETER,
+    Gaussians,
+    gaussians_from,
+    gaussians_of,
+    lowest,
+)
 from .graph import NEIGHBOURS, GraphClusters, has_graph, n_parts, spectral_model
 from .initialisation import (
     SPECTRAL_ROWS,
@@ -25,13 +31,15 @@ from .initialisation import (
 from .latent_classes import Coding
 from .whitening import mostly_zeros
 
-# Gaussians are asked for where each of their parameters has so many rows: of a single
-# row each, the criterion knows nothing (breast cancer: 991 parameters, 569 rows).
-ROWS_FOR_A_PARAMETER = 2
-# Of a Gaussian that is narrower than this in a direction, all variance there is what it
-# has at least. KEEL's yeast and ecoli, with features of two or three values, have .001,
-# and the criterion is enthusiastic; crabs, penguins, iris and others .012 and more.
-NARROWEST = 2 * LEAST_VARIANCE
+# Of a Gaussian that is narrower than this times the least variance, all variance in a
+# direction is that, and the criterion is enthusiastic: of values that repeat, as KEEL's
+# yeast, ecoli and penbased have, 1.000; of spambase 1.15, of classes that scikit-learn
+# makes 1.1 and more.
+NARROWEST = 1.05
+# Where one more Gaussian explains rows better, these are parts of some: of crabs, which
+# are of two species and two sexes, and of penguins. Then Gaussians of their own shape
+# say whether they are clusters, and must not be as narrow as this.
+NARROW = 2.0
 # Clusters of the graph and of k-means are the same by the adjusted Rand index. Of 35
 # real tables they are on KEEL's twonorm and banana, and on wine (.93 to .96); next
 # comes breast cancer (.84), where the graph is right.
@@ -99,6 +107,7 @@ class Evidence:
     def __init__(self, batches: Batches, n_clusters: int) -> None:
         self.batches = batches
         self.n_clusters = n_clusters
+        self._asked: dict[int, dict[str, Gaussians]] = {}
 
     def are_of_few_values(self) -> bool:
         """Tell whether features have so few values that rows are often the same.
@@ -191,25 +200,39 @@ class Evidence:
         return self._share_between(labels) / (len(sizes) * sizes.min() / sizes.sum())
 
     def are_gaussians(self) -> bool:
-        """Tell whether rows are as many Gaussians as clusters.
+        """Tell whether rows are as many Gaussians as clusters, of any shape.
 
         By the Bayesian information criterion these explain the rows better than one,
-        and better than twice as many: parts of a curved shape call for more. Too few
-        rows to tell are not; nor are values that repeat, on which a Gaussian is as
-        narrow as it may be; nor are round clusters that Gaussians do not keep, but give
-        some to odd rows.
+        than one more, which would be of odd rows, and than twice as many: parts of a
+        curved shape call for more. Too few rows to tell are not; nor are values that
+        repeat, on which a Gaussian is as narrow as it may be.
         """
-        k, d = self.n_clusters, self.batches.scaling.n_coordinates
-        n_parameters = k * (d + 1) * (d + 2) // 2 - 1
-        if k == 1 or len(self._rows) < ROWS_FOR_A_PARAMETER * n_parameters:
+        k = self.n_clusters
+        if k == 1 or not self._shapes_of(k) or not self._shapes_of(k + 1):
             return False
-        own, *others = (
-            gaussian_model(self._rows, m, np.random.RandomState(0))
-            for m in (k, 1, 2 * k)
-        )
-        if own.bic(self._rows) >= min(other.bic(self._rows) for other in others):
+        own = lowest(self._shapes_of(k))
+        if all(self._explain_better(own, m) for m in (1, k + 1, 2 * k)):
+            return own.narrowest > NARROWEST
+        return self._are_of_full_shape()
+
+    def _explain_better(self, own: Gaussians, n: int) -> bool:
+        """Tell whether Gaussians explain rows better than ``n`` of whichever shape."""
+        others = self._shapes_of(n)
+        return not others or own.criterion < lowest(others).criterion
+
+    def _are_of_full_shape(self) -> bool:
+        """Tell whether rows are Gaussians, each of its own shape, not asking for more.
+
+        Round clusters are not that these do not keep, but give some to odd rows.
+        """
+        k = self.n_clusters
+        if "full" not in self._shapes_of(k):
             return False
-        if np.linalg.eigvalsh(own.covariances_).min() < NARROWEST:
+        own = self._shapes_of(k)["full"]
+        others = (self._shapes_of(m).get("full") for m in (1, 2 * k))
+        if any(other and other.criterion <= own.criterion for other in others):
+            return False
+        if own.narrowest < NARROW:
             return False
         found = own.predict(self._rows)
         return not self.are_round() or adjusted_rand_score(found, self._centres) > SAME
@@ -369,6 +392,14 @@ class Evidence:
     def _centres(self) -> NDArray[np.int32]:
         rows = self._rows.copy()  # which k-means shifts, and back but for rounding
         return kmeans_model(rows, self.n_clusters, np.random.RandomState(0)).labels_
+
+    def _shapes_of(self, n: int) -> dict[str, Gaussians]:
+        """Return so many Gaussians of each shape that there are rows enough for."""
+        if n not in self._asked:
+            self._asked[n] = gaussians_of(
+                self._rows, n, self.batches.scaling, np.random.RandomState(0)
+            )
+        return self._asked[n]
 
     @cached_property
     def _gaussians(self) -> tuple[GaussianMixture, GaussianMixture]:

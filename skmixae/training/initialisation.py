@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from .batches import Batches
 from .expectation import best_mixture
-from .gaussians import gaussian_model, gaussians_from
+from .gaussians import Gaussians, best_gaussians, gaussians_from
 from .graph import (
     FEWEST_NEIGHBOURS,
     MOST_NEIGHBOURS,
@@ -153,15 +153,16 @@ def _seen_by_graph(
 def mixture_probabilities(
     batches: Batches, n_clusters: int, random_state: np.random.RandomState
 ) -> NDArray[np.float32]:
-    """Return probabilities (n, k) of all rows by Gaussians, each of its own shape."""
+    """Return probabilities (n, k) of all rows by Gaussians of the shape that suits."""
     size = max(MIXTURE_ROWS, KMEANS_ROWS_PER_CLUSTER * n_clusters)
     rows = sample_rows(batches, size, random_state)
-    model = gaussian_model(rows, min(n_clusters, len(rows)), random_state)
+    n = min(n_clusters, len(rows))
+    model = best_gaussians(rows, n, batches.scaling, random_state)
     return _probabilities(batches, model, n_clusters)
 
 
 def _probabilities(
-    batches: Batches, model: GaussianMixture, n_clusters: int
+    batches: Batches, model: GaussianMixture | Gaussians, n_clusters: int
 ) -> NDArray[np.float32]:
     """Return probabilities (n, k) of all rows by some Gaussians."""
     return _padded(_looked_at(batches, model.predict_proba), n_clusters)
