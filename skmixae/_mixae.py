@@ -679,7 +679,8 @@ class MixAEClustering(
             self._adopt(candidate, problem)
         if interruption is not None:
             raise interruption
-        _warn_of(degeneracies(candidate, problem.balance.sizes))
+        findings = degeneracies(candidate, problem.balance.sizes)
+        _warn_of(findings, problem.note(moments.shape))
         return self
 
     def _train(
@@ -1350,10 +1351,12 @@ def _check_flat(X: Any) -> None:
         )
 
 
-def _warn_of(findings: list[str]) -> None:
-    """Warn of what went wrong with a clustering."""
+def _warn_of(findings: list[str], note: str | None = None) -> None:
+    """Warn of what went wrong with a clustering, and note how its rows were read."""
+    read = f" {note[0].upper()}{note[1:]}." if note else ""
     for finding in findings:
-        warnings.warn(f"{finding}.", ConvergenceWarning, stacklevel=_stacklevel())
+        warnings.warn(f"{finding}.{read}", ConvergenceWarning, stacklevel=_stacklevel())
+        read = ""  # once is enough
 
 
 def _stacklevel() -> int:

@@ -17,6 +17,8 @@ from .training import Agglomeration, EpochReport, Moments, TrainingRun
 FEW_SHARE = 0.1
 UNIFORM_ENTROPY = 0.9
 MOVING_SHARE = 0.1
+# A value is extreme that makes so much of what a feature varies in the mean.
+EXTREME = 0.1
 # Rows for each cluster, of the first look at a stream: ten in a cluster of few.
 FIRST_LOOK = 100
 
@@ -90,7 +92,10 @@ def degeneracies(
     clusters, run = candidate.tree.clusters, candidate.run
     if not candidate.moments.scatter and len(clusters) > 1:
         return ["all rows are the same, so that there are no clusters among them"]
-    found = list(_of_survey(candidate.survey, clusters, sizes).values())
+    problems = _of_survey(candidate.survey, clusters, sizes)
+    if "uniform" in problems:
+        problems["uniform"] += _of_extremes(candidate.moments)
+    found = list(problems.values())
     k = clusters.max() + 1
     last = run.history[-1] if run.history else None
     # Between experts of one cluster rows may move for ever.
@@ -101,6 +106,18 @@ def degeneracies(
             "raise max_epochs, or lower learning_rate or learning_rate_decay"
         )
     return found
+
+
+def _of_extremes(moments: Moments) -> str:
+    """Say so where all others are alike beside a value, of one row or of few."""
+    mean = moments.mean.mean()
+    far = max(moments.highest - mean, mean - moments.lowest) ** 2
+    if far <= EXTREME * moments.scatter / len(moments.mean):
+        return ""
+    return (
+        ". Or some rows are of extreme size, beside which all others look alike: X has "
+        f"values from {moments.lowest:.6g} to {moments.highest:.6g}"
+    )
 
 
 def _of_survey(

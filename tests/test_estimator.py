@@ -804,6 +804,27 @@ def test_uniform_assignments_are_told():
         model.fit(X)
 
 
+def test_a_row_of_extreme_size_is_told_where_all_others_look_alike():
+    X = np.vstack([make_blobs(200, 4, centers=3, random_state=0)[0], [[1e10] * 4]])
+    with pytest.warns(ConvergenceWarning, match=r"extreme size.*from -.* to 1e\+10"):
+        MixAEClustering(3, max_epochs=3, random_state=0).fit(X)
+    model = small(max_epochs=1, learning_rate=1e-6)
+    with pytest.warns(ConvergenceWarning) as told:
+        model.fit(X[:-1])
+    assert not any("extreme" in str(w.message) for w in told)
+
+
+def test_what_rows_are_read_as_is_told_where_something_is_wrong():
+    rows = np.cumsum(np.random.default_rng(0).normal(size=(60, 80)), axis=1)
+    model = small(max_epochs=1, learning_rate=1e-6, init="random")
+    with pytest.warns(ConvergenceWarning, match=r"Rows are read as series of 80; else"):
+        model.fit(rows)
+    model.set_params(input_shape=None)
+    with pytest.warns(ConvergenceWarning) as told:
+        model.fit(rows)
+    assert not any("read as" in str(w.message) for w in told)
+
+
 def test_moving_labels_are_told():
     model = small(max_epochs=2, learning_rate=0.1, consistency=None)
     rows = np.random.default_rng(0).normal(size=(300, 20))

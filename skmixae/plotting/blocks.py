@@ -269,6 +269,6 @@ def _name_styles(ax: Any, styles: Sequence[dict[str, Any]]) -> None:
     ax.legend(
         [Line2D([], [], **style) for style in styles],
         ["sample", "expert’s reconstruction"],
-        loc="upper left", bbox_to_anchor=(0, -0.02), borderaxespad=0, ncols=2,
+        loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0.6, ncols=2,
         frameon=False, fontsize=FONT,
     )  # fmt: skip
