@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from ._outcome import Watch
+from ._stream import StreamState
 from .consistency import MEMBERS
 from .network import NetworkSpec, build_network
 from .objective import LOSSES, SCHEDULES
@@ -235,19 +236,7 @@ FITTED = {
     "expert_sizes_": lambda v: _is_vector(v, "f"),
     "objective_": lambda v: isinstance(v, Real),
     "init_": lambda v: isinstance(v, str),
-    "_stream": lambda v: _has(
-        v,
-        (
-            "seed",
-            "n_passes",
-            "progress",
-            "evenness",
-            "watch",
-            "shared",
-            "schedule",
-            "optimizer",
-        ),
-    ),
+    "_stream": lambda v: _has(v, StreamState.__annotations__),
     "_sklearn_output_config": lambda v: (
         _has(v, ["transform"]) and isinstance(v["transform"], str | None)
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -28,6 +28,19 @@ from .training import (
     train,
     train_epoch,
 )
+
+
+class StreamState(TypedDict):
+    """What is kept of a stream between chunks: plain numbers and arrays."""
+
+    seed: int
+    n_passes: int
+    progress: float
+    evenness: float
+    watch: dict[str, Any]
+    shared: NDArray[np.float64]
+    schedule: NDArray | None
+    optimizer: dict[str, NDArray]
 
 
 class Stream:
@@ -133,8 +146,8 @@ class Stream:
             problem.balance.sizes,
         )
 
-    def state(self) -> dict[str, Any]:
-        """Return plain numbers and arrays, from which `restore` goes on."""
+    def state(self) -> StreamState:
+        """Return what `restore` goes on from."""
         memory = self.schedule.state
         return {
             "seed": self.seed,
@@ -150,7 +163,7 @@ class Stream:
             },
         }
 
-    def restore(self, state: dict[str, Any]) -> Stream:
+    def restore(self, state: StreamState) -> Stream:
         """Take up where ``state`` was noted."""
         self.seed, self.n_passes = state["seed"], state["n_passes"]
         self.progress, self.evenness = state["progress"], state["evenness"]
