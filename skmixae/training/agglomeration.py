@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import xlogy
 from torch import Tensor
 
-from .batches import Batches
+from .batches import Batches, exact_on
 from .loop import Randomness
 
 ALL = slice(None)
@@ -73,9 +73,9 @@ def shared_rows(
     for index, x in batches.shuffled(randomness.rows):
         here = network.assign(x).softmax(-1)  # (b, m)
         there = network.assign(view(x, index, randomness.tensors)).softmax(-1)
-        shared = (here.T @ there).cpu().double()  # Apple's devices have no double
+        shared = (here.T @ there).to(exact_on(x.device))
         total = shared if total is None else total.add_(shared)
-    joint = total.numpy() / len(batches)
+    joint = total.cpu().double().numpy() / len(batches)
     return (joint + joint.T) / 2
 
 

@@ -45,6 +45,11 @@ HELD_BYTES = 1 << 26
 HELD_SHARE = 0.25
 
 
+def exact_on(device: torch.device) -> torch.dtype:
+    """Return the type of long sums on a device; Apple's have no double precision."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class Batch(NamedTuple):
     """Rows on the device, and which rows they are."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .adam import AdamW
-from .batches import Batches
+from .batches import Batches, exact_on
 from .step import Book, Objective, ReplayedStep, TrainingStep
 
 # Tells by the mean terms of an epoch whether it is one to compare with others.
@@ -175,9 +175,8 @@ class LabelBook:
         self.labels = torch.full((n_rows,), -1, dtype=small, device=device)
         self.n_changed = torch.zeros((), dtype=torch.int64, device=device)
         self.is_empty = True
-        # A pass may be of millions of rows; Apple's devices have no such numbers.
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        self.usage = torch.zeros(n_experts, dtype=exact, device=device)
+        # A pass may be of millions of rows.
+        self.usage = torch.zeros(n_experts, dtype=exact_on(device), device=device)
 
     def note(self, index: Tensor, assignment: Tensor) -> None:
         """Record a batch's assignments (b, k)."""

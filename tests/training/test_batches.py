@@ -14,7 +14,7 @@ from skmixae._problem import measure
 from skmixae.objective import LOSSES
 from skmixae.training import Batches, Moments, Rows, Scaling, Whitening
 from skmixae.training import batches as module
-from skmixae.training.batches import shuffled_batches
+from skmixae.training.batches import exact_on, shuffled_batches
 
 CPU = torch.device("cpu")
 UNSCALED = Scaling(np.zeros(1), 1.0)
@@ -565,3 +565,11 @@ def test_one_scale_for_all_features_keeps_the_geometry():
     x = merged(X, []).scaling(LOSSES["mse"]).apply(X)
     ratio = np.linalg.norm(x[1:] - x[0], axis=1) / np.linalg.norm(X[1:] - X[0], axis=1)
     assert_allclose(ratio, ratio[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("cpu", torch.float64), ("cuda", torch.float64), ("mps", torch.float32)],
+)
+def test_long_sums_are_of_the_best_type_that_a_device_has(device, expected):
+    assert exact_on(torch.device(device)) is expected
