@@ -392,9 +392,9 @@ class MixAEClustering(
           most 0.05 % of its edges between them ("parts");
         - up to 100 features: rows are as many Gaussians as clusters, of one of these
           shapes, which have a lower Bayesian information criterion than one, one more
-          and twice as many, of any shape (or, if they are of full shape, than one and
-          twice as many of that, and k-means does not see round clusters otherwise), and
-          some width in all directions ("mixture");
+          and twice as many, of any shape and of theirs (or, if they are of full shape,
+          than one and twice as many of that, and k-means does not see round clusters
+          otherwise), and some width in all directions ("mixture");
         - the graph and k-means see the same clusters, with an adjusted Rand index above
           0.87, or lead to the same Gaussians, and k-means cuts no more than one and a
           half times as many of the graph's edges ("centres");

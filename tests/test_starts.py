@@ -450,6 +450,19 @@ def test_shapes_are_asked_of_rows_enough():
     assert few.model.covariance_type == "spherical"
 
 
+def test_one_more_is_asked_of_the_same_shape_also_where_rows_are_few_for_it():
+    """Or simpler ones alone would be no rivals, and any rows be Gaussians."""
+    X = np.random.default_rng(0).exponential(size=(420, 20))
+    evidence = Evidence(batches(X), 5)
+    own = gaussians.lowest(evidence._shapes_of(5))
+    assert own.name == "diag"
+    enough = evidence._shapes_of(6)
+    assert "diag" not in enough
+    assert own.criterion < gaussians.lowest(enough).criterion
+    assert evidence._shapes_of(6, "diag")["diag"].criterion < own.criterion
+    assert evidence.are_gaussians() is False
+
+
 def test_where_odd_rows_would_be_one_more_there_are_no_gaussians():
     y = np.arange(800) % 4
     X = 8 * np.eye(4)[y] + np.random.default_rng(0).standard_t(3, size=(800, 4))

@@ -208,7 +208,7 @@ class Evidence:
         repeat, on which a Gaussian is as narrow as it may be.
         """
         k = self.n_clusters
-        if k == 1 or not self._shapes_of(k) or not self._shapes_of(k + 1):
+        if k == 1 or not self._shapes_of(k):
             return False
         own = lowest(self._shapes_of(k))
         if all(self._explain_better(own, m) for m in (1, k + 1, 2 * k)):
@@ -216,9 +216,12 @@ class Evidence:
         return self._are_of_full_shape()
 
     def _explain_better(self, own: Gaussians, n: int) -> bool:
-        """Tell whether Gaussians explain rows better than ``n`` of whichever shape."""
-        others = self._shapes_of(n)
-        return not others or own.criterion < lowest(others).criterion
+        """Tell whether Gaussians explain rows better than ``n`` of whichever shape.
+
+        Of theirs in any case: where these take more parameters than there are rows to
+        ask about, those of simpler shapes alone would be no rivals.
+        """
+        return own.criterion < lowest(self._shapes_of(n, own.name)).criterion
 
     def _are_of_full_shape(self) -> bool:
         """Tell whether rows are Gaussians, each of its own shape, not asking for more.
@@ -229,8 +232,8 @@ class Evidence:
         if "full" not in self._shapes_of(k):
             return False
         own = self._shapes_of(k)["full"]
-        others = (self._shapes_of(m).get("full") for m in (1, 2 * k))
-        if any(other and other.criterion <= own.criterion for other in others):
+        others = (self._shapes_of(m, "full")["full"] for m in (1, 2 * k))
+        if any(other.criterion <= own.criterion for other in others):
             return False
         if own.narrowest < NARROW:
             return False
@@ -393,13 +396,17 @@ class Evidence:
         rows = self._rows.copy()  # which k-means shifts, and back but for rounding
         return kmeans_model(rows, self.n_clusters, np.random.RandomState(0)).labels_
 
-    def _shapes_of(self, n: int) -> dict[str, Gaussians]:
-        """Return so many Gaussians of each shape that there are rows enough for."""
-        if n not in self._asked:
-            self._asked[n] = gaussians_of(
-                self._rows, n, self.batches.scaling, np.random.RandomState(0)
+    def _shapes_of(self, n: int, also: str | None = None) -> dict[str, Gaussians]:
+        """Return so many Gaussians of each shape that there are rows enough for.
+
+        And ``also`` of this one.
+        """
+        found = self._asked.get(n)
+        if found is None or also not in (None, *found):
+            self._asked[n] = found = gaussians_of(
+                self._rows, n, self.batches.scaling, np.random.RandomState(0), also
             )
-        return self._asked[n]
+        return found
 
     @cached_property
     def _gaussians(self) -> tuple[GaussianMixture, GaussianMixture]:

@@ -37,6 +37,8 @@ class Gaussians:
 
     Parameters
     ----------
+    name : str
+        Of the shape.
     model : GaussianMixture
         Of the stretched rows.
     stretch : ndarray of shape (d,)
@@ -46,17 +48,22 @@ class Gaussians:
         better they explain them, for what they take.
     """
 
+    name: str
     model: GaussianMixture
     stretch: NDArray[np.float64]
     criterion: float
 
     @classmethod
     def of(
-        cls, model: GaussianMixture, rows: NDArray, stretch: NDArray[np.float64]
+        cls,
+        name: str,
+        model: GaussianMixture,
+        rows: NDArray,
+        stretch: NDArray[np.float64],
     ) -> Gaussians:
         """Return a model of rows (n, d) that it has seen stretched."""
         shift = 2 * len(rows) * np.log(stretch).sum()
-        return cls(model, stretch, model.bic(rows * stretch) - shift)
+        return cls(name, model, stretch, model.bic(rows * stretch) - shift)
 
     @property
     def narrowest(self) -> float:
@@ -80,10 +87,12 @@ def gaussians_of(
     n: int,
     scaling: Scaling,
     random_state: np.random.RandomState,
+    also: str | None = None,
 ) -> dict[str, Gaussians]:
     """Return ``n`` Gaussians that rows (n, d), scaled so, are of, of each shape.
 
-    Of those shapes that there are rows enough to ask about, if of any.
+    Of those shapes that there are rows enough to ask about, if of any, and ``also`` of
+    this one.
     """
     # Of few rows that nearly are in a plane, float32 has no covariances.
     exact = rows.astype(np.float64)
@@ -92,9 +101,10 @@ def gaussians_of(
         graph = spectral_model(exact, n, random_state).labels_
     found = {}
     for name, (shape, stretch) in _readings(exact, scaling).items():
-        if len(rows) >= ROWS_FOR_A_PARAMETER * n_parameters(shape, n, rows.shape[1]):
+        wanted = ROWS_FOR_A_PARAMETER * n_parameters(shape, n, rows.shape[1])
+        if len(rows) >= wanted or name == also:
             model = likeliest(exact * stretch, n, shape, graph, random_state)
-            found[name] = Gaussians.of(model, exact, stretch)
+            found[name] = Gaussians.of(name, model, exact, stretch)
     return found
 
 
@@ -113,7 +123,7 @@ def best_gaussians(
         return lowest(found)
     exact = rows.astype(np.float64)
     model = likeliest(exact, n, "spherical", None, random_state)
-    return Gaussians.of(model, exact, np.ones(rows.shape[1]))
+    return Gaussians.of("spherical", model, exact, np.ones(rows.shape[1]))
 
 
 def lowest(found: Mapping[str, Gaussians]) -> Gaussians:
