@@ -741,8 +741,9 @@ class MixAEClustering(
         400 and so on.
         ``start_weight``, ``n_init``, ``learning_rate_decay``, ``refinement``,
         ``validation_fraction`` and what stops `fit` early have no meaning here.
-        After the first hundred rows, one that is further from the mean than 30
-        deviations is trained on as if it were as far as that.
+        After the first hundred rows, one that is more than 30 times as far from the
+        mean as others (the root of the mean square) is trained on as if it were as far
+        as that.
 
         Parameters
         ----------

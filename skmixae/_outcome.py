@@ -112,7 +112,7 @@ def _of_extremes(moments: Moments) -> str:
     """Say so where all others are alike beside a value, of one row or of few."""
     mean = moments.mean.mean()
     far = max(moments.highest - mean, mean - moments.lowest) ** 2
-    if far <= EXTREME * moments.scatter / len(moments.mean):
+    if far <= EXTREME * moments.n_rows * moments.variance:
         return ""
     return (
         ". Or some rows are of extreme size, beside which all others look alike: X has "

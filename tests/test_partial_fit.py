@@ -14,9 +14,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmixae import MixAEClustering
 from skmixae._outcome import Candidate, Watch
+from skmixae._problem import Occasion
 from skmixae.inference import Survey
 from skmixae.objective import LOSSES
-from skmixae.training import Agglomeration, TrainingDiverged
+from skmixae.training import Agglomeration, Rows, TrainingDiverged
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -205,6 +206,37 @@ def test_one_row_that_is_far_away_does_not_move_the_others(value, container):
     assert adjusted_rand_score(y, model.predict(rows)) == 1
     model.partial_fit(container(rows))
     assert adjusted_rand_score(y, model.predict(rows)) == 1
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("loss", ["mse", "cosine"])
+def test_rare_values_of_rows_that_are_not_far_are_read_as_they_are(loss, container):
+    """One of 4,000 indicators is far from the spread of all values; its row is not."""
+    kinds = np.random.default_rng(0).integers(4000, size=200)
+    rows = np.eye(4000, dtype=np.float32)[kinds]
+    model = MixAEClustering(
+        2, reconstruction_loss=loss, whitening=None, n_experts=None,
+        hidden_layer_sizes=(4,), directions=False, random_state=0,
+    ).partial_fit(container(rows))  # fmt: skip
+    problem = model._problem(Rows(container(rows)), model._moments, Occasion.CHUNK)
+    some = Rows(sparse.csr_array(rows)) if container is not np.asarray else Rows(rows)
+    (trained, read) = (
+        problem.batches(some, model._moments, in_stream=streamed)
+        for streamed in (True, False)
+    )
+    for (_, ours), (_, theirs) in zip(trained.in_order(), read.in_order(), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-6)
+    bounded = model._moments.bounded(some.array[:20])
+    bounded = bounded.toarray() if sparse.issparse(bounded) else bounded
+    assert_allclose(bounded, rows[:20])
+
+
+def test_a_stream_that_begins_with_rows_that_are_all_the_same_is_followed():
+    model = MixAEClustering(3, random_state=0)
+    rows, _ = make_blobs(200, n_features=4, centers=3, random_state=0)
+    model.partial_fit(np.full((3000, 4), 0.1))
+    model.partial_fit(rows)
+    assert model._moments.highest == rows.max()
 
 
 def test_a_stream_whose_rows_all_move_away_is_followed():

@@ -498,9 +498,9 @@ def test_bad_rows_are_refused(unharmed, method, case):
 
 def test_rows_that_scikit_learn_does_not_look_at_are_not_called_too_large():
     with config_context(assume_finite=True):
-        for value in (np.nan, -np.nan):
+        for rows in (damaged(np.nan), np.vstack([np.tile(X, (3000, 1)), X * np.nan])):
             with pytest.raises(ValueError, match="X contains NaN"):
-                small().fit(damaged(value))
+                small().fit(rows)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from ..objective import (
 )
 from ..objective.schedule import Constant
 from ..training import Batches, Moments, Rows, TrainingPlan, channels_first
-from ..training.batches import FAR, ROWS_SEEN
+from ..training.batches import FAR
 from .reading import Reading
 
 # Of a range, how far beyond its ends a value is in it.
@@ -160,8 +161,8 @@ class Problem:
         Those that a stream trains on are not too far away.
         """
         scaling = moments.scaling(self.loss)
-        if in_stream and moments.n_rows > ROWS_SEEN and not moments.directions:
-            scaling = replace(scaling, farthest=FAR)
+        if in_stream:
+            scaling = replace(scaling, longest=FAR * math.sqrt(rows.n_features))
         return Batches(rows, scaling, self.batch_size, self.device)
 
     def work(self, network: MixtureOfAutoencoders) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .figure import BLUE, FONT, INK, import_pyplot, new_axes
+from .figure import BLUE, FONT, INK, cluster_names, import_pyplot, new_axes
 from .rows import at_the_end, belonging
 
 # Inches of a cluster's line and of the axis of certainties.
@@ -132,8 +132,7 @@ class CertaintyDisplay:
         ax.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
         ax.minorticks_off()
         ax.set_ylim(n - 0.4, -0.6)  # cluster 0 on top
-        counts = [len(certainty) for certainty in self.certainties]
-        names = [f"{k}  ({count:,})" for k, count in enumerate(counts)]
+        names = cluster_names(map(len, self.certainties))
         ax.set_yticks(range(n), names, fontsize=FONT)
         ax.tick_params(labelsize=FONT)
         ax.set_ylabel("cluster (rows)", fontsize=FONT)

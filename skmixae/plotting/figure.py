@@ -54,6 +54,11 @@ def room_for(names: Iterable[Any]) -> float:
     return max(widths) / _POINTS + _NAME_OF_AXIS
 
 
+def cluster_names(counts: Iterable[int]) -> list[str]:
+    """Return the numbers of clusters, each with how many rows it has."""
+    return [f"{k}  ({count:,})" for k, count in enumerate(counts)]
+
+
 def shades(n: int) -> NDArray[Any]:
     """Return n colours from dark to light, (n, 4)."""
     from matplotlib import colormaps

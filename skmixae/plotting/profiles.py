@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing, gen_batches
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_features, _num_samples
 
-from .figure import FONT, INK, import_pyplot, new_axes, room_for
+from .figure import FONT, INK, cluster_names, import_pyplot, new_axes, room_for
 from .rows import at_the_end, belonging, check_number, sliceable
 
 # Features up to which all are shown, and numbers written into cells; inches of a cell.
@@ -163,7 +163,7 @@ class ClusterProfileDisplay:
         """
         plt = import_pyplot(f"{type(self).__name__}.plot")
         n_clusters, n_shown = self.deviations.shape
-        clusters = [f"{k}  ({count:,})" for k, count in enumerate(self.counts)]
+        clusters = cluster_names(self.counts)
         if ax is None:
             ax = new_axes(
                 plt, _CELL[0] * n_shown, _CELL[1] * n_clusters,
@@ -210,14 +210,13 @@ def _statistics(
     Rows are read some at a time, of which sparse ones stay so.
     """
     X, n = sliceable(X), _num_samples(X)
-    overall, sums = StandardScaler(with_mean=False), 0.0
-    width = np.shape(X)[1] if hasattr(X, "shape") else len(X[0])
-    for part in gen_batches(n, max(1, _AT_ONCE // width)):
+    overall, sums = StandardScaler(with_mean=False), np.zeros(())
+    for part in gen_batches(n, max(1, _AT_ONCE // _num_features(X))):
         rows = _safe_indexing(X, part)
         overall.partial_fit(rows)
-        rows = rows if hasattr(rows, "tocsr") else np.asarray(rows)
-        sums = sums + csr_array(belongs[part].T.astype(np.float64)) @ rows
-    sums = sums.toarray() if hasattr(sums, "toarray") else sums
+        rows = rows if issparse(rows) else np.asarray(rows)
+        some = csr_array(belongs[part].T.astype(np.float64)) @ rows
+        sums = sums + (some.toarray() if issparse(some) else some)
     with np.errstate(invalid="ignore"):  # an empty cluster has no mean
         means = sums / belongs.sum(0)[:, None]
     return means, overall.mean_, np.sqrt(overall.var_)

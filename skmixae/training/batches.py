@@ -33,10 +33,10 @@ MAP_WINDOW = 1024
 # No scaled number is larger. Where some are, they are as good as infinite, and sums of
 # their squares still are numbers.
 FARTHEST = 1e12
-# In a stream, a row further from the mean than so many deviations of what was seen
-# before, of so many rows at least, is read and counted as if it were as far as that: of
-# 4,200 rows in three clusters one of 200 deviations moved the others so far that a
-# network, which had all of them right, had none, and stayed so.
+# In a stream, a row that is so many times as far from the mean as rows were before (the
+# root of the mean square), of so many rows at least, is read and counted as if it were
+# as far as that: of 4,200 rows in three clusters one of 200 moved the others so far
+# that a network, which had all of them right, had none, and stayed so.
 FAR, ROWS_SEEN = 30.0, 100
 # Coordinates of whitened rows, and converted images, are kept where they fill no more
 # than this, and on an accelerator all rows that fill no more than this share of its
@@ -68,7 +68,7 @@ class Scaling:
 
     center: Array  # (features,)
     scale: float
-    farthest: float = field(default=FARTHEST, kw_only=True)  # that rows are scaled to
+    longest: float = field(default=np.inf, kw_only=True)  # that scaled rows may be
 
     @property
     def n_coordinates(self) -> int:
@@ -78,11 +78,14 @@ class Scaling:
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Scale rows (b, features), to float32."""
         # A centre of 1e6 is subtracted before the precision is given up, not after.
-        return self.near(self.centered(rows)).astype(np.float32, copy=False)
+        return _single(self.shortened(self.centered(rows)))
 
-    def near(self, rows: Array) -> Array:
-        """Return scaled rows, none further than may be."""
-        return np.clip(rows, -self.farthest, self.farthest)
+    def shortened(self, rows: Array) -> Array:
+        """Return scaled rows (b, features), none longer than may be."""
+        rows = _near(rows)
+        if np.isinf(self.longest):
+            return rows
+        return rows * _shrinkage(np.linalg.norm(rows, axis=1), self.longest)[:, None]
 
     def of(self, rows: Rows, part: Part) -> NDArray[np.float32]:
         """Return a part of rows, scaled."""
@@ -141,7 +144,7 @@ class Whitening(Scaling):
         if self.directions:  # which are the same of a shorter row
             largest = np.abs(centered).max(1, keepdims=True)
             centered = centered / (largest / FARTHEST).clip(min=1)
-        return self._along(self.near(centered))
+        return self._along(self.shortened(centered))
 
     def of(self, rows: Rows, part: Part) -> NDArray[np.float32]:
         """Return coordinates of a part of rows."""
@@ -153,7 +156,11 @@ class Whitening(Scaling):
             largest = abs(some).max(1).toarray().ravel()
             shorter = (largest / FARTHEST).clip(min=1)
             some.data = some.data / np.repeat(shorter, np.diff(some.indptr))
-        some.data = self.near(some.data)
+        some.data = _near(some.data)
+        if not np.isinf(self.longest):
+            squares = np.asarray(some.multiply(some).sum(1)).ravel()
+            shorter = _shrinkage(np.sqrt(squares), self.longest)
+            some.data = some.data * np.repeat(shorter, np.diff(some.indptr))
         return self._along(some)
 
     def width(self, rows: Rows) -> int:
@@ -175,7 +182,7 @@ class Whitening(Scaling):
             along *= np.divide(
                 self.length, length, out=np.zeros_like(length), where=length > 0
             )
-        return np.clip(along, -FARTHEST, FARTHEST).astype(np.float32, copy=False)
+        return _single(along)
 
     @property
     def cuts(self) -> bool:
@@ -193,7 +200,7 @@ class Whitening(Scaling):
         """
         if not self.cuts:
             return super().excess(rows)
-        centered = self.near(self.centered(rows.astype(np.float64, copy=False)))
+        centered = _near(self.centered(rows.astype(np.float64, copy=False)))
         gains = np.linalg.norm(self._exact_axes, axis=0)
         directions = self._exact_axes / gains
         rest = np.square(centered - centered @ directions @ directions.T).sum(1)
@@ -259,24 +266,44 @@ class Moments:
         self.mean = self.mean + step * share
         turn = some.mean_direction - self.mean_direction
         self.mean_direction = self.mean_direction + turn * share
-        self.lowest = min(self.lowest, some.lowest)
-        self.highest = max(self.highest, some.highest)
+        # As numpy does: of Python's, NaN depends on the order.
+        self.lowest = float(np.minimum(self.lowest, some.lowest))
+        self.highest = float(np.maximum(self.highest, some.highest))
         self.n_rows = total
 
     def bounded(self, rows: Array | sparse.csr_matrix) -> Array | sparse.csr_matrix:
-        """Return rows of a stream that these are of, none too far from the mean.
+        """Return rows (b, features) that follow, none too far from the mean.
 
-        Rows that count by their directions have lengths of their own.
+        Stored ones are brought nearer to zero instead, which is near the mean.
         """
-        deviation = np.sqrt(self.scatter / (max(self.n_rows, 1) * len(self.mean)))
-        if self.n_rows < ROWS_SEEN or not deviation or self.directions:
+        if self.n_rows < ROWS_SEEN or not self.deviation:
             return rows
-        low, high = self.mean - FAR * deviation, self.mean + FAR * deviation
+        limit = FAR * self.deviation * np.sqrt(len(self.mean))
         if not sparse.issparse(rows):
-            return np.clip(rows, low, high)
-        some = sparse.csr_matrix(rows, copy=True)
-        some.data = some.data.clip(low[some.indices], high[some.indices])
+            off = rows - self.mean
+            with np.errstate(over="ignore"):  # of rows as good as infinitely far
+                shrinkage = _shrinkage(np.linalg.norm(off, axis=1), limit)
+            if (shrinkage == 1).all():
+                return rows
+            return self.mean + off * shrinkage[:, None]
+        some = sparse.csr_matrix(rows, dtype=np.float64, copy=True)
+        squares = np.asarray(some.multiply(some).sum(1)).ravel()
+        squares += self.mean @ self.mean - 2 * (some @ self.mean)
+        shrinkage = _shrinkage(np.sqrt(squares.clip(min=0)), limit)
+        some.data *= np.repeat(shrinkage, np.diff(some.indptr))
         return some
+
+    @property
+    def variance(self) -> float:
+        """The mean square of what values differ from the means of their features."""
+        return self.scatter / (self.n_rows * len(self.mean))
+
+    @property
+    def deviation(self) -> float:
+        """Its root; 0 of constant features."""
+        # Rounding leaves these a variance of this order, and no more.
+        noise = np.finfo(np.float64).eps * np.abs(self.mean).max()
+        return _positive(np.sqrt(self.variance), above=noise, otherwise=0.0)
 
     def scaling(self, loss: Loss) -> Scaling:
         """Return what is done to rows that are to be reconstructed by a loss."""
@@ -289,13 +316,10 @@ class Moments:
         """Return the scaling that a loss wants of rows that are not whitened."""
         if loss.limits is not None:  # in which rows are as they are
             return Scaling(np.zeros_like(self.mean), 1.0)
-        variance = self.scatter / (self.n_rows * len(self.mean))
         if loss.directions or self.directions:  # a shift would change the angles
-            power = variance + np.square(self.mean).mean()
+            power = self.variance + np.square(self.mean).mean()
             return Scaling(np.zeros_like(self.mean), _positive(np.sqrt(power)))
-        # Rounding leaves constant features a variance of this order, and no more.
-        noise = np.finfo(np.float64).eps * np.abs(self.mean).max()
-        return Scaling(self.mean, _positive(np.sqrt(variance), above=noise))
+        return Scaling(self.mean, _positive(self.deviation))
 
     def reference(self, loss: Loss) -> float:
         """Return the error of predicting the mean of every feature."""
@@ -334,9 +358,24 @@ def _of_stored(rows: sparse.csr_matrix) -> Moments:
     return Moments(n, mean, scatter, added_up(direction) / n, *extremes)
 
 
-def _positive(value: Any, above: float = 0.0) -> float:
-    """Return a scale to divide by: 1 where the data has none."""
-    return float(value) if value > above else 1.0
+def _near(rows: Array) -> Array:
+    """Return scaled rows, none so far off that its square is infinite."""
+    return np.clip(rows, -FARTHEST, FARTHEST)
+
+
+def _single(rows: Array) -> NDArray[np.float32]:
+    """Return scaled rows in float32."""
+    return _near(rows).astype(np.float32, copy=False)
+
+
+def _shrinkage(lengths: NDArray, longest: float) -> NDArray:
+    """Return by what rows of some lengths (b,) are multiplied that are too long."""
+    return longest / np.maximum(lengths, longest)
+
+
+def _positive(value: Any, above: float = 0.0, otherwise: float = 1.0) -> float:
+    """Return a scale to divide by: 1, or ``otherwise``, where the data has none."""
+    return float(value) if value > above else otherwise
 
 
 # ---------------------------------------------------------------------------
